@@ -1,0 +1,1 @@
+"""AudioX without ComfyUI: models, checkpoints, samplers and media."""
