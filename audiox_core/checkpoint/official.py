@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .transforms import EVEN_ROWS, FOLD, KEEP, SPLIT_QKV, Transform
+from .transforms import EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
 
 NETWORK, VAE, CLIP_VISION, SYNCHFORMER, T5, TOKENIZER = PARTS = (
     "network", "vae", "clip_vision", "synchformer", "t5", "tokenizer",
@@ -37,9 +37,10 @@ _TABLE = (
     (_TRANSFORMER + r"proj_mm_tokens\.(weight|bias)", NETWORK, r"transformer.context_proj.\1", KEEP),
     (_TRANSFORMER + r"proj_mm_seq_len\.(weight|bias)", NETWORK, r"transformer.context_to_positions.\1", KEEP),
     (_LAYER + r"attn\.qkv\.(weight|bias)", NETWORK, r"transformer.layers.\1.qkv.\2", SPLIT_QKV),
-    (_LAYER + r"linear1\.(weight|bias)", NETWORK, r"transformer.layers.\1.attn_out.\2", KEEP),
+    (_LAYER + r"linear1\.weight", NETWORK, r"transformer.layers.\1.attn_out.weight", JOIN_TAPS),
+    (_LAYER + r"linear1\.bias", NETWORK, r"transformer.layers.\1.attn_out.bias", KEEP),
     (_LAYER + r"cross_attn\.to_kv\.weight", NETWORK, r"transformer.layers.\1.time_key.weight", EVEN_ROWS),
-    (_LAYER + r"ffn\.(w[123])\.weight", NETWORK, r"transformer.layers.\1.ffn.\2.weight", KEEP),
+    (_LAYER + r"ffn\.(w[123])\.weight", NETWORK, r"transformer.layers.\1.ffn.\2.weight", JOIN_TAPS),
     (_LAYER + r"adaLN_modulation\.1\.(weight|bias)", NETWORK, r"transformer.layers.\1.modulation.\2", KEEP),
     # fusion: the parameters named after video act on the text and the other way round
     (_MAF + r"unified_experts", NETWORK, r"maf.experts", KEEP),

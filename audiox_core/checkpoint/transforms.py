@@ -30,6 +30,11 @@ def _even_rows(rows: torch.Tensor) -> torch.Tensor:
     return rows[0::2].contiguous()
 
 
+def _join_taps(weight: torch.Tensor) -> torch.Tensor:
+    """Convolution (out, in, 3) -> matrix (out, 3 in) over previous, own and next position; see `model.mmdit.taps`."""
+    return weight.transpose(1, 2).flatten(1).contiguous()
+
+
 def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     """gain * direction / |direction|, the norm over every dimension but the first; float32."""
     direction = direction.float()
@@ -40,4 +45,5 @@ def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tens
 KEEP = Transform("keep", lambda x: x, lambda shape: shape, moves_data=False)
 SPLIT_QKV = Transform("split qkv", _split_qkv, lambda shape: shape)
 EVEN_ROWS = Transform("even rows", _even_rows, lambda shape: ((shape[0] + 1) // 2, *shape[1:]))
+JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]))
 FOLD = Transform("fold weight norm", _fold_weight_norm, lambda gain, direction: direction)

@@ -1,0 +1,78 @@
+"""Writing a safetensors file one tensor at a time, so that the whole never has to be in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .reader import DTYPE_NAMES
+from .transforms import Shape
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor to be written: its name, shape and type, and a function that makes it when its turn comes."""
+
+    name: str
+    shape: Shape
+    dtype: torch.dtype
+    make: Callable[[], torch.Tensor]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def write_safetensors(
+    path: Path,
+    entries: Sequence[Entry],
+    metadata: Mapping[str, str],
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the entries in order of alignment to a file beside `path`, then move it there in one step.
+
+    progress(bytes written, bytes in all) is called after each tensor.
+    """
+    ordered = sorted(entries, key=lambda entry: -entry.dtype.itemsize)
+    total = sum(entry.bytes for entry in ordered)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(_header(ordered, metadata))
+            written = 0
+            for entry in ordered:
+                file.write(_bytes(entry))
+                written += entry.bytes
+                if progress:
+                    progress(written, total)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    place = 0
+    for entry in entries:
+        offsets = [place, place + entry.bytes]
+        header[entry.name] = {
+            "dtype": DTYPE_NAMES[entry.dtype], "shape": list(entry.shape), "data_offsets": offsets,
+        }
+        place = offsets[1]
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the numbers start at a multiple of 8
+    return struct.pack("<Q", len(text)) + text
+
+
+def _bytes(entry: Entry) -> memoryview:
+    tensor = entry.make()
+    if tuple(tensor.shape) != entry.shape or tensor.dtype != entry.dtype:
+        raise ValueError(f"{entry.name} was announced as {entry.dtype} {entry.shape}, got {tensor.dtype} {tensor.shape}")
+    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
