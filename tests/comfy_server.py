@@ -64,7 +64,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 class ComfyServer:
     """A ComfyUI process with its own base folder; a context manager that starts and ends it.
 
-    `tree` is the root of a ComfyUI checkout; `pack` the folder shown as custom_nodes/audiox-native, None for a
+    `tree` is a ComfyUI checkout; `pack` the folder shown as custom_nodes/audiox-native, None for a
     bare ComfyUI; `base` the folder of models, input, output and custom_nodes, a temporary one by default;
     `arguments` and `environment` add to ComfyUI's own; `start_timeout` is in seconds.
     """
@@ -144,7 +144,8 @@ class ComfyServer:
         lines = self.log().splitlines()
         for number, line in enumerate(lines):
             if PACK_NAME in line and LOAD_FAILURE.search(line):
-                raise ServerError("\n".join(["The pack failed to load.", *lines[max(0, number - 20):number + 1]]))
+                words = lines[max(0, number - 20):number + 1]
+                raise ServerError("\n".join(["The pack failed to load.", *words]))
 
     def _check_alive(self) -> None:
         if not self.alive():

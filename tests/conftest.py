@@ -7,6 +7,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+class PlainRoot:
+    """Collect the repository as a folder: its `__init__.py` is ComfyUI's entry point and imports only there."""
+
+    @staticmethod
+    def pytest_collect_directory(path, parent):
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(PlainRoot())
+
+
 @pytest.fixture(scope="session")
 def small_model_dir(tmp_path_factory) -> Path:
     """A folder in the official layout with scaled-down sizes and generated weights."""

@@ -1,0 +1,125 @@
+"""The main job from end to end: sound for a video, by a real ComfyUI that runs a shipped workflow.
+
+Run it as `python3 tools/dev.py demo`. It makes a test video and a small model, starts ComfyUI with this pack,
+queues the workflow through /prompt, and checks that the result plays. The model has the released file format,
+but generated weights: what it makes is noise. `--model` and `--video` name the real thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
+
+from comfy_server import ComfyServer, PromptError, ServerError  # noqa: E402
+from dev import COMFYUI, comfyui_tree  # noqa: E402
+from media_maker import make_demo_video  # noqa: E402
+from small_model import make_small_model  # noqa: E402
+
+WORKFLOW = ROOT / "workflows" / "api" / "v2a_turbo.json"
+OUTPUT = ROOT / "output"
+
+# Where the workflow takes its files and leaves its result: node class and input.
+MODEL_INPUT = ("AudioXLoader", "checkpoint")
+VIDEO_INPUT = ("LoadVideo", "file")
+RESULT_CLASS = "SaveVideo"
+
+
+class DemoError(Exception):
+    """The demo did not do what it promises, in one sentence."""
+
+
+def nodes_of(prompt: dict, class_type: str) -> list[str]:
+    """Ids of the nodes of a class; there must be one at least."""
+    found = [node_id for node_id, node in prompt.items() if node["class_type"] == class_type]
+    if not found:
+        raise DemoError(f"{WORKFLOW.name} has no node {class_type}.")
+    return found
+
+
+def fill(prompt: dict, place: tuple[str, str], value: str) -> None:
+    """Write a file name into every node of a class."""
+    class_type, name = place
+    for node_id in nodes_of(prompt, class_type):
+        prompt[node_id]["inputs"][name] = value
+
+
+def video_packets(path: Path) -> list[bytes]:
+    """The compressed pictures of a file, in storage order."""
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def check_playable(path: Path, source: Path) -> str:
+    """Decode a result from start to end and describe it; DemoError when it is not what was promised."""
+    with av.open(str(path)) as container:
+        if not container.streams.video or not container.streams.audio:
+            raise DemoError(f"{path} holds {[s.type for s in container.streams]}, not pictures and sound.")
+        pictures = sum(1 for _ in container.decode(video=0))
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        rate, channels = stream.rate, stream.channels
+        frames = [frame.to_ndarray().astype(np.float64) for frame in container.decode(stream)]
+        seconds = container.duration / av.time_base
+    loudness = float(np.sqrt(np.mean(np.concatenate(frames, axis=-1) ** 2)))
+    if not np.isfinite(loudness) or loudness < 1e-4:
+        raise DemoError(f"{path} is silent (root mean square {loudness:g}).")
+    if video_packets(path) != video_packets(source):
+        raise DemoError(f"{path} holds other pictures than {source}: they should have been copied.")
+    return (f"{seconds:.2f} s, {pictures} pictures identical to the source, "
+            f"{channels} channels of {rate} Hz sound (root mean square {loudness:.3f})")
+
+
+def make_sound(model: Path, video: Path, name: str) -> Path:
+    """Run the workflow in a fresh ComfyUI and return the copied result."""
+    prompt = json.loads(WORKFLOW.read_text("utf-8"))
+    with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
+        fill(prompt, MODEL_INPUT, comfy.place_model(model))
+        fill(prompt, VIDEO_INPUT, comfy.place_input(video))
+        print("ComfyUI is up; the workflow is queued.", flush=True)
+        started = time.monotonic()
+        run = comfy.run(prompt, timeout=1200)
+        print(f"ComfyUI ran {len(run.executed)} nodes in {time.monotonic() - started:.1f} s.", flush=True)
+        files = [item for node_id in nodes_of(prompt, RESULT_CLASS) for item in run.files(node_id)]
+        if not files:
+            raise DemoError(f"{WORKFLOW.name} ended without a file from {RESULT_CLASS}.")
+        OUTPUT.mkdir(exist_ok=True)
+        return Path(shutil.copyfile(comfy.output_path(files[0]), OUTPUT / name))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dev.py demo", description="Make sound for a video with ComfyUI.")
+    parser.add_argument("--model", type=Path, help="AudioX-Turbo checkpoint (default: a small generated one)")
+    parser.add_argument("--video", type=Path, help="video file (default: a generated one of 10 s)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="audiox-demo-") as scratch:
+        model, video = arguments.model, arguments.video
+        if video is None:
+            video = make_demo_video(Path(scratch) / "bouncing_ball.mp4")
+        if model is None:
+            print("Model: small, in the released format, with generated weights. It makes noise, not music.",
+                  flush=True)
+            model = Path(scratch) / "AudioX-Turbo-small"
+            make_small_model(model)
+        try:
+            result = make_sound(model, video, f"{video.stem}_with_sound.mp4")
+            facts = check_playable(result, video)
+        except (DemoError, PromptError, ServerError) as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
+    print(f"{result}\n{facts}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
