@@ -2,8 +2,8 @@
 
     python benchmarks/import_time.py [--tree PATH] [--runs 5]
 
-Each run is a fresh interpreter that imports what ComfyUI has imported when it comes to its custom nodes, and then
-the pack as ComfyUI does. The budget is 0.3 s; the exit code is 1 when the median is over it.
+Each run is a fresh interpreter that imports what ComfyUI has imported before its custom nodes, and then
+the pack as ComfyUI does. The exit code is 1 when the median is over the budget.
 """
 
 from __future__ import annotations

