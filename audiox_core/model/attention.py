@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""(q, k, v, heads) -> out: q, k, v (B, heads, L, head_width), out (B, L, heads * head_width), scale 1/sqrt(head_width)."""
+"""(q, k, v, heads) -> out; q, k, v (B, heads, L, head_width), out (B, L, heads * head_width).
+
+The scale is 1 / sqrt(head_width), and nothing is masked.
+"""
 
 
 def sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:

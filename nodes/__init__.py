@@ -1,0 +1,22 @@
+"""The ComfyUI side: schemas, and adapters that hand the work to audiox_core or to ComfyUI."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .decode import VAEDecode
+from .encode import EncodeAudio, EncodeText, EncodeVideo
+from .folders import register_folders
+from .load import Load
+from .mux import MuxVideo
+from .sample import EmptyLatent, Sample
+
+
+class AudioXExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [Load, EncodeText, EncodeVideo, EncodeAudio, EmptyLatent, Sample, VAEDecode, MuxVideo]
+
+
+async def comfy_entrypoint() -> AudioXExtension:
+    return AudioXExtension()

@@ -1,0 +1,99 @@
+"""AudioX's network as a ComfyUI MODEL: the latent format, the flow, the prompt fusion, the memory estimate."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.ldm.modules.attention
+import comfy.model_base
+import comfy.supported_models_base
+import torch
+
+from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
+
+CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio_latent"
+"""Keys of a conditioning's dictionary that carry encoder outputs from the encode nodes to the model."""
+
+
+def comfy_attention(transformer_options=None):
+    """ComfyUI's chosen attention in the core's signature; SageAttention's low precision is audible, so it is off."""
+    return partial(
+        _optimized_attention, low_precision_attention=False, transformer_options=transformer_options or {}
+    )
+
+
+def _optimized_attention(q, k, v, heads, **options):
+    return comfy.ldm.modules.attention.optimized_attention(q, k, v, heads, skip_reshape=True, **options)
+
+
+class ComfyNetwork(AudioXNetwork):
+    """The core's network under the call that ComfyUI makes."""
+
+    def __init__(self, sizes: NetworkSizes, operations=None, dtype=None, device=None) -> None:
+        super().__init__(sizes, operations, dtype, device)
+        self.dtype = dtype
+
+    def forward(self, x, timestep, modulation=None, transformer_options=None, **unused):
+        self.transformer.check_latent(x)
+        return super().forward(x, timestep, modulation, comfy_attention(transformer_options))
+
+
+class CONDModulation(comfy.conds.CONDRegular):
+    """One row per conditioning. Rows are not repeated over the batch: the network does that one layer at a time."""
+
+    def process_cond(self, batch_size, **kwargs):
+        return self._copy_with(self.cond)
+
+
+class AudioXModel(comfy.model_base.BaseModel):
+    """Velocity model of rectified flow; prompts are fused once per run, before the first step."""
+
+    def __init__(self, config: AudioXConfig, device=None) -> None:
+        super().__init__(config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyNetwork)
+        self.audiox_variant = config.variant
+
+    def process_timestep(self, timestep, **kwargs):
+        """The network wants times in 0..1 whatever multiplier a ModelSampling node set."""
+        return timestep / getattr(self.model_sampling, "multiplier", 1.0)
+
+    def extra_conds(self, **kwargs):
+        network, device = self.diffusion_model, kwargs["device"]
+        place = {"device": device, "dtype": self.get_dtype_inference()}
+        text = kwargs["cross_attn"].to(**place)
+        if not text.any():  # no text, or zeroed out: what remains of it is the batch, not the width
+            text = text.new_zeros(text.shape[0], 1, network.sizes.transformer.context_width)
+        if is_unconditional(kwargs):
+            context = network.null_context(text.shape[0], text)
+        else:
+            encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT))
+            encoded = [None if x is None else x.to(**place) for x in encoded]
+            context = network.context(text, *encoded, attention=comfy_attention())
+        return {"modulation": CONDModulation(network.modulation(context))}
+
+
+def is_unconditional(cond: dict) -> bool:
+    """Whether ConditioningZeroOut made this entry: it zeroes the text and `pooled_output` and keeps all other keys.
+
+    The encode nodes set `pooled_output` to one, because a prompt without text has zero text tokens of its own.
+    """
+    pooled = cond.get("pooled_output")
+    return not (cond["cross_attn"] if pooled is None else pooled).any()
+
+
+class AudioXConfig(comfy.supported_models_base.BASE):
+    """What ComfyUI asks of a model family. Not registered with core: Load AudioX names it."""
+
+    unet_extra_config = {}
+    latent_format = comfy.latent_formats.StableAudio1  # 64 channels, one dimension, scale 1
+    sampling_settings = {"shift": 1.0, "multiplier": 1.0}
+    supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
+    memory_usage_factor = 7.0
+
+    def __init__(self, sizes: NetworkSizes, variant: str) -> None:
+        super().__init__({"sizes": sizes})
+        self.variant = variant
+
+    def get_model(self, state_dict, prefix="", device=None) -> AudioXModel:
+        return AudioXModel(self, device=device)

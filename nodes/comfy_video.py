@@ -1,0 +1,109 @@
+"""The CLIP vision tower and Synchformer under ComfyUI's model management."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+
+import comfy.clip_vision
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import torch
+
+from ..audiox_core.errors import AudioXError
+from ..audiox_core.lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
+from ..audiox_core.media.frames import FrameRequest
+from ..audiox_core.model.encoders import ClipSizes, normalise_clip
+from ..audiox_core.model.synchformer import Synchformer, SynchformerSizes, encode
+from .comfy_network import comfy_attention
+
+CLIP_BATCH = 10
+"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
+
+
+def clip_config(sizes: ClipSizes) -> dict:
+    """The sizes in the words of ComfyUI's CLIP vision configuration."""
+    return {
+        "model_type": "clip_vision_model",
+        "hidden_act": "quick_gelu",
+        "hidden_size": sizes.width,
+        "image_size": sizes.image_size,
+        "intermediate_size": sizes.ffn_width,
+        "num_attention_heads": sizes.heads,
+        "num_channels": 3,
+        "num_hidden_layers": sizes.depth,
+        "patch_size": sizes.patch_size,
+    }
+
+
+def load_clip_vision(sizes: ClipSizes, state_dict: dict) -> comfy.clip_vision.ClipVisionModel:
+    """ComfyUI's CLIP vision model; its constructor reads the configuration from a file up to version 0.22."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "clip_vision.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(clip_config(sizes), file)
+        model = comfy.clip_vision.ClipVisionModel(path)
+    missing, unexpected = model.load_sd(state_dict)
+    missing = [name for name in missing if "post_layernorm" not in name]  # after the tokens that AudioX takes
+    if missing or unexpected:
+        raise AudioXError(
+            f"The CLIP tower lacks {len(missing)} and has {len(unexpected)} unknown tensors (first: "
+            f"{[*missing, *unexpected][0]}), expected a CLIP ViT vision model."
+        )
+    return model
+
+
+class VideoEncoder:
+    """What Encode Video Prompt needs: both encoders, each with its own patcher."""
+
+    def __init__(self, clip_sizes: ClipSizes, clip_sd: dict, sync_sizes: SynchformerSizes, sync_sd: dict) -> None:
+        management = comfy.model_management
+        self.clip_sizes, self.sync_sizes = clip_sizes, sync_sizes
+        self.clip = load_clip_vision(clip_sizes, clip_sd)
+        offload_device = management.text_encoder_offload_device()
+        self.load_device = management.text_encoder_device()
+        dtype = management.text_encoder_dtype(self.load_device)
+        self.sync = Synchformer(
+            sync_sizes, operations=comfy.ops.manual_cast, dtype=dtype, device=offload_device, attention=comfy_attention()
+        )
+        self.sync.eval().requires_grad_(False)
+        self.sync_patcher = comfy.model_patcher.CoreModelPatcher(
+            self.sync, load_device=self.load_device, offload_device=offload_device
+        )
+        self.sync.load_state_dict(sync_sd, assign=self.sync_patcher.is_dynamic())
+        management.archive_model_dtypes(self.sync)
+
+    def requests(self) -> tuple[FrameRequest, FrameRequest]:
+        """The two readings of a video, for CLIP and for Synchformer."""
+        return (
+            FrameRequest(CLIP_FPS, frames_from_seconds(CLIP_SECONDS, CLIP_FPS), self.clip_sizes.image_size),
+            FrameRequest(SYNC_FPS, frames_from_seconds(CLIP_SECONDS, SYNC_FPS), self.sync_sizes.image_size),
+        )
+
+    def encode(self, clip_frames: torch.Tensor, sync_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 frames (N, 3, size, size) at 5 and 25 a second -> CLIP tokens (1, N * tokens, W), features (1, 240, W)."""
+        bar = comfy.utils.ProgressBar(len(clip_frames) + len(sync_frames))
+        tokens = self.encode_clip(clip_frames, bar)
+        return tokens, self.encode_sync(sync_frames, bar)
+
+    def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
+        comfy.model_management.load_model_gpu(self.clip.patcher)
+        out = []
+        for batch in frames.split(CLIP_BATCH):
+            pixels = normalise_clip(batch.to(self.clip.load_device))
+            out.append(self.clip.model(pixel_values=pixels)[0].to(comfy.model_management.intermediate_device()))
+            bar.update(len(batch))
+        return torch.cat(out).flatten(0, 1)[None].float()
+
+    def encode_sync(self, frames: torch.Tensor, bar) -> torch.Tensor:
+        comfy.model_management.load_model_gpu(self.sync_patcher)
+        start = bar.current
+
+        def report(done: int, total: int) -> None:
+            bar.update_absolute(start + len(frames) * done // total)
+
+        features = encode(self.sync, frames.to(self.load_device), progress=report)
+        return features.to(comfy.model_management.intermediate_device()).float()

@@ -1,0 +1,41 @@
+"""Where checkpoints lie: models/audiox, models/AudioX as other packs call it, and diffusion_models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import folder_paths
+
+from ..audiox_core.checkpoint.layout import is_companion
+
+FOLDER = "audiox"
+OTHER_PACKS_FOLDER = "AudioX"
+
+
+def register_folders() -> None:
+    """Make models/audiox (and models/AudioX where it exists) known; nothing is created on disk."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+    theirs = Path(folder_paths.models_dir, OTHER_PACKS_FOLDER)
+    ours = Path(folder_paths.models_dir, FOLDER)
+    if theirs.is_dir() and not (ours.is_dir() and ours.samefile(theirs)):
+        folder_paths.add_model_folder_path(FOLDER, str(theirs))
+    # A folder that a pack adds lists every file; the extensions make it list model files only.
+    paths, extensions = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, extensions | folder_paths.supported_pt_extensions)
+
+
+def checkpoint_names() -> list[str]:
+    """Files that may be AudioX checkpoints, our own folder first; companions such as a VAE are left out."""
+    names = [*folder_paths.get_filename_list(FOLDER), *folder_paths.get_filename_list("diffusion_models")]
+    return list(dict.fromkeys(name for name in names if not is_companion(name)))
+
+
+def companion_names() -> list[str]:
+    """Files that may be a VAE or Synchformer on their own."""
+    return folder_paths.get_filename_list(FOLDER)
+
+
+def checkpoint_path(name: str) -> str:
+    """Full path of a listed checkpoint; core's own sentence when it is gone."""
+    return folder_paths.get_full_path(FOLDER, name) or folder_paths.get_full_path_or_raise("diffusion_models", name)

@@ -1,0 +1,137 @@
+"""Load AudioX: one checkpoint in, real MODEL, VAE and CLIP out, and the video encoders."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
+from .comfy_network import AudioXConfig
+from .comfy_text import load_text_encoder, load_text_encoder_file
+from .comfy_vae import AudioXVAE
+from .comfy_video import VideoEncoder
+from .folders import checkpoint_names, checkpoint_path
+
+VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
+
+WEIGHT_DTYPES = {
+    "default": None,
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+}
+FROM_CHECKPOINT = "from checkpoint"
+
+
+def load_model(path: str, options: dict, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
+    """The MODEL of a checkpoint. options: `variant` (or None) and `dtype` (or None for ComfyUI's choice)."""
+    return patcher_from(open_checkpoint(path, variant=options["variant"]), path, options, disable_dynamic)
+
+
+def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynamic: bool = False):
+    """Follows core's load_diffusion_model_state_dict, for a family that core does not list."""
+    management = comfy.model_management
+    state_dict = checkpoint.state_dict("network")
+    config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant)
+    supported = config.supported_inference_dtypes
+    load_device = management.get_torch_device()
+    dtype = options["dtype"] or management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(state_dict),
+        supported_dtypes=supported,
+        weight_dtype=comfy.utils.weight_dtype(state_dict),
+    )
+    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported))
+    model = config.get_model(state_dict)
+    patcher_class = (
+        comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    )
+    patcher = patcher_class(model, load_device=load_device, offload_device=management.unet_offload_device())
+    model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
+    patcher.cached_patcher_init = (load_model, (path, options))
+    return patcher
+
+
+class Load(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AudioXLoad",
+            display_name="Load AudioX",
+            category="audio/AudioX",
+            description=(
+                "Opens AudioX-Turbo or its teacher AudioX-Base, as released or converted, and gives a MODEL, a VAE, "
+                "a text encoder and the video encoders. The released weights are licensed CC-BY-NC 4.0 (no "
+                "commercial use) and their sound is watermarked. Put them into models/audiox."
+            ),
+            search_aliases=["audiox", "text to audio", "video to audio", "foley", "sound effects", "music"],
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=checkpoint_names(),
+                    tooltip="A model file in models/audiox or models/diffusion_models; its VAE and Synchformer are "
+                    "found beside it, in the released folder layout, or inside a converted file.",
+                ),
+                io.Combo.Input(
+                    "variant",
+                    options=["auto", "turbo", "base"],
+                    tooltip="Turbo (4 steps, no guidance) and its teacher Base have the same tensors. auto reads the "
+                    "file's metadata and its name and says so when they do not tell.",
+                ),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=list(WEIGHT_DTYPES),
+                    advanced=True,
+                    tooltip="Precision of the transformer's weights. default lets ComfyUI choose for this device.",
+                ),
+                io.Combo.Input(
+                    "text_encoder",
+                    options=[FROM_CHECKPOINT, *folder_paths.get_filename_list("text_encoders")],
+                    tooltip="T5-base: from the checkpoint where it holds or has one beside it, else t5-base from "
+                    "models/text_encoders. A CLIPLoader of type stable_audio does as well.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="The transformer with its prompt fusion, for AudioX Sample or KSampler."),
+                io.Vae.Output(tooltip="The audio VAE, for decoding and for audio prompts."),
+                io.Clip.Output(tooltip="The T5 text encoder; nothing when there is none."),
+                VideoEncoderType.Output(
+                    display_name="video_encoder",
+                    tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; nothing when there is none.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, checkpoint, variant, weight_dtype, text_encoder) -> io.NodeOutput:
+        path = checkpoint_path(checkpoint)
+        options = {"variant": None if variant == "auto" else variant, "dtype": WEIGHT_DTYPES[weight_dtype]}
+        opened = open_checkpoint(path, variant=options["variant"])
+        model = patcher_from(opened, path, options)
+        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae"))
+        return io.NodeOutput(model, vae, text_encoder_of(opened, text_encoder), video_encoder_of(opened))
+
+
+def text_encoder_of(checkpoint: Checkpoint, choice: str):
+    """CLIP of a checkpoint or of a chosen file; None when there is none, which Encode Text Prompt explains."""
+    if choice != FROM_CHECKPOINT:
+        return load_text_encoder_file(folder_paths.get_full_path_or_raise("text_encoders", choice))
+    if "t5" not in checkpoint.parts:
+        return None
+    return load_text_encoder(checkpoint.sizes["t5"], checkpoint.state_dict("t5"), checkpoint.tokenizer_json())
+
+
+def video_encoder_of(checkpoint: Checkpoint) -> VideoEncoder | None:
+    """Video encoders of a checkpoint; None when a file of theirs is not there, which Encode Video Prompt explains."""
+    if not {"clip_vision", "synchformer"} <= set(checkpoint.parts):
+        return None
+    return VideoEncoder(
+        checkpoint.sizes["clip_vision"],
+        checkpoint.state_dict("clip_vision"),
+        checkpoint.sizes["synchformer"],
+        checkpoint.state_dict("synchformer"),
+    )

@@ -1,0 +1,99 @@
+"""Sound onto a video, without encoding the pictures again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import comfy.model_management
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+from ..audiox_core.errors import AudioXError
+from ..audiox_core.media.mux import MODES, mux_video
+from .video import untrimmed_file
+
+
+class MuxVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AudioXMuxVideo",
+            display_name="AudioX Mux Video",
+            category="audio/AudioX",
+            description=(
+                "Puts sound onto a video. The video's pictures are copied as they are: no loss, no waiting. A trimmed "
+                "video, or one made from images, is encoded once by ComfyUI first."
+            ),
+            search_aliases=["add audio to video", "combine audio video", "soundtrack", "merge", "audiox"],
+            inputs=[
+                io.Video.Input("video", tooltip="The video to put the sound on."),
+                io.Audio.Input("audio", tooltip="The sound; of a batch the first."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(MODES),
+                    tooltip="replace the video's own sound, mix both, or duck: lower its own while the new one plays.",
+                ),
+                io.Float.Input(
+                    "gain_db", default=0.0, min=-60.0, max=24.0, step=0.1, tooltip="Level of the new sound in decibels."
+                ),
+                io.Float.Input(
+                    "offset",
+                    default=0.0,
+                    min=-86400.0,
+                    max=86400.0,
+                    step=0.01,
+                    tooltip="Second of the video at which the sound starts; negative cuts the sound's beginning.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=86400.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Second of the video at which the result begins, at the picture from which it can be shown.",
+                ),
+                io.Float.Input(
+                    "duration",
+                    default=0.0,
+                    min=0.0,
+                    max=86400.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Length of the result in seconds; 0 keeps the video's.",
+                ),
+            ],
+            outputs=[io.Video.Output(tooltip="The video with the sound, for Save Video.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0
+    ) -> io.NodeOutput:
+        if audio is None:
+            raise AudioXError("There is no sound to put onto the video: the audio input carries none.")
+        os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
+        with untrimmed_file(video) as source:
+            path = temporary_path(source)
+            mux_video(
+                source,
+                audio["waveform"][0],
+                audio["sample_rate"],
+                path,
+                mode=mode,
+                gain_db=gain_db,
+                offset=offset,
+                start=start,
+                duration=duration or None,
+                progress=lambda done, total: comfy.model_management.throw_exception_if_processing_interrupted(),
+            )
+        return io.NodeOutput(InputImpl.VideoFromFile(path))
+
+
+def temporary_path(source) -> str:
+    """A new file in ComfyUI's temp folder, which ComfyUI empties when it starts and stops."""
+    suffix = os.path.splitext(source)[1] if isinstance(source, str) else ".mp4"
+    handle, path = tempfile.mkstemp(prefix="audiox_", suffix=suffix, dir=folder_paths.get_temp_directory())
+    os.close(handle)
+    return path
