@@ -1,8 +1,8 @@
 """Names of the released AudioX-Turbo files -> names of the models here, as one table.
 
 Released files: the model (`model.model.`, `maf_block.`, `conditioner.`, `pretransform.`), the VAE alone (no
-prefix), Synchformer (`vfeat_extractor.`) and Hugging Face's T5 encoder. What upstream never uses at inference is
-named here as dead, so that a name outside the table is a name that no released file has.
+prefix), Synchformer (`vfeat_extractor.`) and Hugging Face's T5 encoder. What upstream never uses at inference
+is named here as dead, so that a name outside the table is a name that no released file has.
 """
 
 import re
@@ -28,50 +28,53 @@ _AUTOENCODER = r"(?:autoencoder\.|pretransform\.model\.|" + _AUDIO + r"pretransf
 _SYNC = r"vfeat_extractor\."
 _CLIP = _VIDEO + r"visual_encoder_model\."
 
+_WB = r"(weight|bias)"
+
 _TABLE = (
     # transformer
     (r"model\.model\.timestep_features\.weight", NETWORK, r"transformer.time_features.weight", KEEP),
-    (r"model\.model\.to_timestep_embed\.([02])\.(weight|bias)", NETWORK, r"transformer.time_embed.\1.\2", KEEP),
+    (r"model\.model\.to_timestep_embed\.([02])\." + _WB, NETWORK, r"transformer.time_embed.\1.\2", KEEP),
     (r"model\.model\.(pre|post)process_conv\.weight", NETWORK, r"transformer.\1process_conv.weight", KEEP),
     (_TRANSFORMER + r"project_(in|out)\.weight", NETWORK, r"transformer.project_\1.weight", KEEP),
-    (_TRANSFORMER + r"proj_mm_tokens\.(weight|bias)", NETWORK, r"transformer.context_proj.\1", KEEP),
-    (_TRANSFORMER + r"proj_mm_seq_len\.(weight|bias)", NETWORK, r"transformer.context_to_positions.\1", KEEP),
-    (_LAYER + r"attn\.qkv\.(weight|bias)", NETWORK, r"transformer.layers.\1.qkv.\2", SPLIT_QKV),
+    (_TRANSFORMER + r"proj_mm_tokens\." + _WB, NETWORK, r"transformer.context_proj.\1", KEEP),
+    (_TRANSFORMER + r"proj_mm_seq_len\." + _WB, NETWORK, r"transformer.context_to_positions.\1", KEEP),
+    (_LAYER + r"attn\.qkv\." + _WB, NETWORK, r"transformer.layers.\1.qkv.\2", SPLIT_QKV),
     (_LAYER + r"linear1\.weight", NETWORK, r"transformer.layers.\1.attn_out.weight", JOIN_TAPS),
     (_LAYER + r"linear1\.bias", NETWORK, r"transformer.layers.\1.attn_out.bias", KEEP),
     (_LAYER + r"cross_attn\.to_kv\.weight", NETWORK, r"transformer.layers.\1.time_key.weight", EVEN_ROWS),
     (_LAYER + r"ffn\.(w[123])\.weight", NETWORK, r"transformer.layers.\1.ffn.\2.weight", JOIN_TAPS),
-    (_LAYER + r"adaLN_modulation\.1\.(weight|bias)", NETWORK, r"transformer.layers.\1.modulation.\2", KEEP),
+    (_LAYER + r"adaLN_modulation\.1\." + _WB, NETWORK, r"transformer.layers.\1.modulation.\2", KEEP),
     # fusion: the parameters named after video act on the text and the other way round
     (_MAF + r"unified_experts", NETWORK, r"maf.experts", KEEP),
     (_MAF + r"bypass_gate_v", NETWORK, r"maf.bypass_gate_text", KEEP),
     (_MAF + r"bypass_gate_t", NETWORK, r"maf.bypass_gate_video", KEEP),
     (_MAF + r"bypass_gate_a", NETWORK, r"maf.bypass_gate_audio", KEEP),
-    (_MAF + r"norm_v2\.(weight|bias)", NETWORK, r"maf.norm_text.\1", KEEP),
-    (_MAF + r"norm_t2\.(weight|bias)", NETWORK, r"maf.norm_video.\1", KEEP),
-    (_MAF + r"norm_a2\.(weight|bias)", NETWORK, r"maf.norm_audio.\1", KEEP),
-    (_MAF + r"(norm1|gating_network\.[02]|cross_attn\.out_proj)\.(weight|bias)", NETWORK, r"maf.\1.\2", KEEP),
-    (_MAF + r"cross_attn\.in_proj_(weight|bias)", NETWORK, r"maf.cross_attn.in_proj.\1", KEEP),
-    (_FUSION + r"self_attn\.in_proj_(weight|bias)", NETWORK, r"maf.layers.\1.self_attn.in_proj.\2", KEEP),
-    (_FUSION + r"(self_attn\.out_proj|linear[12]|norm[12])\.(weight|bias)", NETWORK, r"maf.layers.\1.\2.\3", KEEP),
+    (_MAF + r"norm_v2\." + _WB, NETWORK, r"maf.norm_text.\1", KEEP),
+    (_MAF + r"norm_t2\." + _WB, NETWORK, r"maf.norm_video.\1", KEEP),
+    (_MAF + r"norm_a2\." + _WB, NETWORK, r"maf.norm_audio.\1", KEEP),
+    (_MAF + r"(norm1|gating_network\.[02]|cross_attn\.out_proj)\." + _WB, NETWORK, r"maf.\1.\2", KEEP),
+    (_MAF + r"cross_attn\.in_proj_" + _WB, NETWORK, r"maf.cross_attn.in_proj.\1", KEEP),
+    (_FUSION + r"self_attn\.in_proj_" + _WB, NETWORK, r"maf.layers.\1.self_attn.in_proj.\2", KEEP),
+    (_FUSION + r"(self_attn\.out_proj|linear[12]|norm[12])\." + _WB, NETWORK, r"maf.layers.\1.\2.\3", KEEP),
     # video and audio prompts
     (_VIDEO + r"empty_visual_feat", NETWORK, r"video.empty_tokens", KEEP),
     (_VIDEO + r"sync_weight", NETWORK, r"video.sync_weight", KEEP),
     (_VIDEO + r"Temp_pos_embedding", NETWORK, r"video.position_embedding", KEEP),
-    (_VIDEO + r"(proj|proj_sync)\.(weight|bias)", NETWORK, r"video.\1.\2", KEEP),
-    (_TEMPORAL + r"layers\.(\d+)\.0\.norm\.(weight|bias)", NETWORK, r"video.layers.\1.attn_norm.\2", KEEP),
+    (_VIDEO + r"(proj|proj_sync)\." + _WB, NETWORK, r"video.\1.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.0\.norm\." + _WB, NETWORK, r"video.layers.\1.attn_norm.\2", KEEP),
     (_TEMPORAL + r"layers\.(\d+)\.0\.fn\.to_qkv\.weight", NETWORK, r"video.layers.\1.to_qkv.weight", KEEP),
-    (_TEMPORAL + r"layers\.(\d+)\.0\.fn\.to_out\.0\.(weight|bias)", NETWORK, r"video.layers.\1.to_out.\2", KEEP),
-    (_TEMPORAL + r"layers\.(\d+)\.1\.norm\.(weight|bias)", NETWORK, r"video.layers.\1.ffn_norm.\2", KEEP),
-    (_TEMPORAL + r"layers\.(\d+)\.1\.fn\.net\.0\.(weight|bias)", NETWORK, r"video.layers.\1.ffn_in.\2", KEEP),
-    (_TEMPORAL + r"layers\.(\d+)\.1\.fn\.net\.3\.(weight|bias)", NETWORK, r"video.layers.\1.ffn_out.\2", KEEP),
-    (_TEMPORAL + r"norm\.(weight|bias)", NETWORK, r"video.norm.\1", KEEP),
-    (_AUDIO + r"proj_out\.(weight|bias)", NETWORK, r"audio.proj_out.\1", KEEP),
-    (_AUDIO + r"proj_features_128\.(weight|bias)", NETWORK, r"audio.proj_time.\1", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.0\.fn\.to_out\.0\." + _WB, NETWORK, r"video.layers.\1.to_out.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.1\.norm\." + _WB, NETWORK, r"video.layers.\1.ffn_norm.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.1\.fn\.net\.0\." + _WB, NETWORK, r"video.layers.\1.ffn_in.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.1\.fn\.net\.3\." + _WB, NETWORK, r"video.layers.\1.ffn_out.\2", KEEP),
+    (_TEMPORAL + r"norm\." + _WB, NETWORK, r"video.norm.\1", KEEP),
+    (_AUDIO + r"proj_out\." + _WB, NETWORK, r"audio.proj_out.\1", KEEP),
+    (_AUDIO + r"proj_features_128\." + _WB, NETWORK, r"audio.proj_time.\1", KEEP),
     # the encoders and the VAE, which the model file holds twice
-    (_CLIP + r"(?:vision_model\.)?((?:embeddings|pre_layrnorm|encoder)\..+)", CLIP_VISION, r"vision_model.\1", KEEP),
+    (_CLIP + r"(?:vision_model\.)?((?:embeddings|pre_layrnorm|encoder)\..+)",
+     CLIP_VISION, r"vision_model.\1", KEEP),
     (_AUTOENCODER + r"((?:encoder|decoder)\.layers\..+)", VAE, r"\1", KEEP),
-    (_SYNC + r"spatial_attn_agg\.self_attn\.in_proj_(weight|bias)",
+    (_SYNC + r"spatial_attn_agg\.self_attn\.in_proj_" + _WB,
      SYNCHFORMER, r"spatial_attn_agg.self_attn.in_proj.\1", KEEP),
     (_SYNC + r"((?!patch_embed\.).+)", SYNCHFORMER, r"\1", KEEP),
     (r"(shared\.weight|encoder\.(?:block|final_layer_norm)\..+)", T5, r"\1", KEEP),

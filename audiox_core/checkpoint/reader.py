@@ -14,7 +14,6 @@ import torch
 
 from ..errors import AudioXError
 from .pages import drop_pages
-from .transforms import Shape
 
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")
 """Ends of the names of files that can hold tensors."""
@@ -83,7 +82,7 @@ class TensorFile:
 
 
 class OpenTensors:
-    """Tensors of an opened file: views into its memory map, or loaded ones for pickles of before torch 1.6."""
+    """Tensors of an opened file: views into its memory map, or loaded ones for old pickles."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], mapped: bool) -> None:
         self._tensors = tensors
@@ -180,7 +179,7 @@ def _load_pickle(path: Path) -> tuple[dict[str, torch.Tensor], str | None, tuple
     except EOFError as error:
         raise _truncated(path) from error
     except RuntimeError as error:
-        raise AudioXError(f"{path} cannot be read by torch.load; it is damaged, get the file again.") from error
+        raise AudioXError(f"{path} is damaged, torch cannot read it; get the file again.") from error
     wrapper = None
     if isinstance(loaded, Mapping):
         wrapper = next((key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
@@ -205,7 +204,7 @@ def _tensors_of(loaded: object) -> dict[str, torch.Tensor]:
 def _can_map(path: Path) -> bool:
     """True for torch's zip files with their data stored as it is; False for pickles of before torch 1.6."""
     with path.open("rb") as file:
-        if not file.read(2) == b"PK":
+        if file.read(2) != b"PK":
             return False
     try:
         with zipfile.ZipFile(path) as archive:

@@ -12,13 +12,14 @@ Shape = tuple[int, ...]
 class Transform:
     """A function of one or two source tensors, and what it does to their shapes (so nothing need be read).
 
-    `apply` returns float32 where it computes and the source's own dtype where it only moves rows.
+    `apply` returns float32 where it computes and the source's own dtype where it only moves numbers.
+    least_rank: dimensions that the last source needs to have for it.
     """
 
     name: str
     apply: Callable[..., torch.Tensor]
     shape: Callable[..., Shape]
-    moves_data: bool = True
+    least_rank: int = 1
 
 
 def _split_qkv(rows: torch.Tensor) -> torch.Tensor:
@@ -31,7 +32,7 @@ def _even_rows(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _join_taps(weight: torch.Tensor) -> torch.Tensor:
-    """Convolution (out, in, 3) -> matrix (out, 3 in) over previous, own and next position; see `model.mmdit.taps`."""
+    """Convolution (out, in, 3) -> matrix (out, 3 in): previous, own, next position; `model.mmdit.taps`."""
     return weight.transpose(1, 2).flatten(1).contiguous()
 
 
@@ -42,8 +43,8 @@ def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tens
     return direction * (gain.float() / norm)
 
 
-KEEP = Transform("keep", lambda x: x, lambda shape: shape, moves_data=False)
+KEEP = Transform("keep", lambda x: x, lambda shape: shape, least_rank=0)
 SPLIT_QKV = Transform("split qkv", _split_qkv, lambda shape: shape)
 EVEN_ROWS = Transform("even rows", _even_rows, lambda shape: ((shape[0] + 1) // 2, *shape[1:]))
-JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]))
+JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]), 3)
 FOLD = Transform("fold weight norm", _fold_weight_norm, lambda gain, direction: direction)

@@ -18,12 +18,13 @@ from .transforms import Shape
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor to be written: its name, shape and type, and a function that makes it when its turn comes."""
+    """A tensor to be written: its name, shape and type, a function that makes it, one that takes it back."""
 
     name: str
     shape: Shape
     dtype: torch.dtype
     make: Callable[[], torch.Tensor]
+    done: Callable[[torch.Tensor], None]
 
     @property
     def bytes(self) -> int:
@@ -48,7 +49,9 @@ def write_safetensors(
             file.write(_header(ordered, metadata))
             written = 0
             for entry in ordered:
-                file.write(_bytes(entry))
+                tensor = entry.make()
+                file.write(_bytes(entry, tensor))
+                entry.done(tensor)
                 written += entry.bytes
                 if progress:
                     progress(written, total)
@@ -71,8 +74,8 @@ def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def _bytes(entry: Entry) -> memoryview:
-    tensor = entry.make()
+def _bytes(entry: Entry, tensor: torch.Tensor) -> memoryview:
     if tuple(tensor.shape) != entry.shape or tensor.dtype != entry.dtype:
-        raise ValueError(f"{entry.name} was announced as {entry.dtype} {entry.shape}, got {tensor.dtype} {tensor.shape}")
+        got = f"{tensor.dtype} {tuple(tensor.shape)}"
+        raise ValueError(f"{entry.name} was announced as {entry.dtype} {entry.shape}, got {got}.")
     return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
