@@ -195,6 +195,12 @@ class ComfyServer:
         """What the server tells a front end about its nodes, or about one of them."""
         return self.get("/object_info" if node is None else f"/object_info/{node}")
 
+    def options(self, node: str, name: str) -> list[str]:
+        """What a combo input of a node offers now."""
+        inputs = self.object_info(node)[node]["input"]
+        kind, *more = {**inputs.get("required", {}), **inputs.get("optional", {})}[name]
+        return kind if isinstance(kind, list) else more[0]["options"]
+
     def interrupt(self) -> None:
         """Stop the running prompt."""
         self.post("/interrupt", {})

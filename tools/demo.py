@@ -30,7 +30,7 @@ WORKFLOW = ROOT / "workflows" / "api" / "v2a_turbo.json"
 OUTPUT = ROOT / "output"
 
 # Where the workflow takes its files and leaves its result: node class and input.
-MODEL_INPUT = ("AudioXLoader", "checkpoint")
+MODEL_INPUT = ("AudioXLoad", "checkpoint")
 VIDEO_INPUT = ("LoadVideo", "file")
 RESULT_CLASS = "SaveVideo"
 
@@ -52,6 +52,14 @@ def fill(prompt: dict, place: tuple[str, str], value: str) -> None:
     class_type, name = place
     for node_id in nodes_of(prompt, class_type):
         prompt[node_id]["inputs"][name] = value
+
+
+def checkpoint_name(offered: list[str]) -> str:
+    """The Turbo model among the names that the loader offers."""
+    turbo = [name for name in offered if "turbo" in name.lower()] or offered
+    if not turbo:
+        raise DemoError("The loader offers no model: --model has to be a file or a folder of AudioX-Turbo.")
+    return turbo[0]
 
 
 def video_packets(path: Path) -> list[bytes]:
@@ -84,7 +92,8 @@ def make_sound(model: Path, video: Path, name: str) -> Path:
     """Run the workflow in a fresh ComfyUI and return the copied result."""
     prompt = json.loads(WORKFLOW.read_text("utf-8"))
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
-        fill(prompt, MODEL_INPUT, comfy.place_model(model))
+        comfy.place_model(model)
+        fill(prompt, MODEL_INPUT, checkpoint_name(comfy.options(*MODEL_INPUT)))
         fill(prompt, VIDEO_INPUT, comfy.place_input(video))
         print("ComfyUI is up; the workflow is queued.", flush=True)
         started = time.monotonic()
