@@ -1,0 +1,144 @@
+"""`python -m audiox_core generate`: every task from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import AudioXError
+from ..lengths import CLIP_SECONDS, PROMPT_SAMPLES, SAMPLE_RATE
+from ..presets import SAMPLERS, run_settings
+from .progress import Bar
+
+DTYPES = ("fp32", "bf16", "fp16")
+SOUND_SUFFIXES = (".wav", ".flac")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="checkpoint: a file, or a folder in the released layout")
+    parser.add_argument("--variant", choices=("turbo", "base"), help="where file and folder names do not tell")
+    parser.add_argument("--text-encoder", help="t5-base: its folder, or its safetensors file with tokenizer.json")
+    parser.add_argument("--prompt", default="", help="what should be heard")
+    parser.add_argument("--negative", help="what guidance should avoid (base only)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--video", help="video to make sound for")
+    source.add_argument("--image", help="picture to make sound for")
+    parser.add_argument("--video-start", type=float, default=0.0, metavar="S", help="second at which to begin")
+    parser.add_argument("--stride-sampling", action="store_true", help="choose frames as upstream does")
+    parser.add_argument("--audio", help="sound to use as a prompt (a file with a sound track)")
+    parser.add_argument("--audio-start", type=float, default=0.0, metavar="S", help="second at which to begin")
+    parser.add_argument("--random-mask", action="store_true", help="mask the audio prompt as upstream does")
+    parser.add_argument("--seconds", type=float, default=CLIP_SECONDS, help="length, up to %(default)g")
+    parser.add_argument("--seed", type=int, default=0, help="noise; the same seed gives the same sound")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="sounds; the seeds count up from --seed")
+    parser.add_argument("--steps", type=int, default=0, help="default: 4 for turbo, 50 for base")
+    parser.add_argument("--cfg", type=float, default=0.0, help="guidance; default: none for turbo, 6 for base")
+    parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
+    parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
+    parser.add_argument("--mode", choices=("replace", "mix", "duck"), default="replace", help="with a video's own sound")
+    parser.add_argument("--out", required=True, help=f"{', '.join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Raises AudioXError for input that cannot work, before anything is written."""
+    outputs = output_paths(args)
+    import torch  # after the cheap checks: it takes seconds to import
+
+    from ..checkpoint import open_checkpoint
+    from ..pipeline import AudioX
+
+    if not 0 < args.seconds <= CLIP_SECONDS:
+        raise AudioXError(f"--seconds is {args.seconds:g}, expected more than 0 and at most {CLIP_SECONDS:g}.")
+    device = args.device or default_device()
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+        args.dtype or ("fp32" if device == "cpu" else "bf16")
+    ]
+    checkpoint = open_checkpoint(args.model, variant=args.variant, text_encoder=args.text_encoder)
+    settings = run_settings(checkpoint.variant, steps=args.steps, cfg=args.cfg, sampler=args.sampler)
+    model = AudioX(checkpoint, device, dtype)
+    print(f"AudioX {checkpoint.variant} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
+    with Bar() as bar:
+        prompt, negative = prompts(model, args, settings.cfg, bar)
+        seeds = range(args.seed, args.seed + args.batch)
+        latent = model.sample(prompt, settings, list(seeds), negative, progress=bar)
+        sounds = model.decode(latent, seconds=args.seconds, normalize=args.normalize)
+    for path, sound in zip(outputs, sounds, strict=True):
+        write(path, sound, args)
+        print(path)
+
+
+def default_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def output_paths(args: argparse.Namespace) -> list[Path]:
+    """One path per sound: NAME.wav, or NAME_SEED.wav for a batch."""
+    out = Path(args.out)
+    suffix = out.suffix.lower()
+    if suffix not in (*SOUND_SUFFIXES, *VIDEO_SUFFIXES):
+        raise AudioXError(f"--out is {args.out}, expected a name that ends in {', '.join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))}.")
+    if suffix in VIDEO_SUFFIXES and args.video is None:
+        raise AudioXError(f"--out is a video ({out.name}), but there is no --video to put the sound on.")
+    if not out.parent.is_dir():
+        raise AudioXError(f"--out is {args.out}, but there is no folder {out.parent}: make it first.")
+    if args.batch < 1:
+        raise AudioXError(f"--batch is {args.batch}, expected 1 or more.")
+    if args.batch == 1:
+        return [out]
+    return [out.with_stem(f"{out.stem}_{args.seed + i}") for i in range(args.batch)]
+
+
+def prompts(model, args: argparse.Namespace, cfg: float, bar: Bar):
+    """The encoded prompt, and the negative one where it counts."""
+    from ..media.audio import prepare_prompt, read_audio
+    from ..pipeline import Prompt
+
+    text = encode_text(model, args.prompt)
+    clip_tokens = sync_features = audio_latent = negative = None
+    if args.video or args.image:
+        clip_tokens, sync_features = model.encode_video(*frames(model, args), progress=bar)
+    if args.audio:
+        waveform, rate = read_audio(args.audio, start=args.audio_start, duration=CLIP_SECONDS)
+        sound = prepare_prompt(waveform, rate, samples=PROMPT_SAMPLES)
+        audio_latent = model.encode_audio(sound, seed=args.seed, random_mask=args.random_mask)
+    if args.negative is not None:
+        if cfg == 1:
+            raise AudioXError("--negative counts only with guidance: use the base model and a --cfg other than 1.")
+        negative = Prompt(text=encode_text(model, args.negative))
+    return Prompt(text, clip_tokens, sync_features, audio_latent), negative
+
+
+def encode_text(model, text: str):
+    tokens, dropped = model.encode_text(text)
+    if dropped:
+        print(f"The prompt is too long; this was cut off: {dropped}", file=sys.stderr)
+    return tokens
+
+
+def frames(model, args: argparse.Namespace):
+    from ..media.frames import frames_from_images, read_clip, read_image
+
+    requests = model.frame_requests()
+    if args.image:
+        return frames_from_images(read_image(args.image), 1, requests)
+    return read_clip(args.video, requests, start=args.video_start, stride_sampling=args.stride_sampling)
+
+
+def write(path: Path, sound, args: argparse.Namespace) -> None:
+    from ..media.audio import write_audio
+    from ..media.mux import mux_video
+
+    if path.suffix.lower() in SOUND_SUFFIXES:
+        write_audio(path, sound, SAMPLE_RATE)
+        return
+    mux_video(
+        args.video, sound, SAMPLE_RATE, path, mode=args.mode, start=args.video_start, duration=args.seconds
+    )

@@ -1,0 +1,221 @@
+"""AudioX without ComfyUI: prompts in, sound out, one stage after the other.
+
+    model = AudioX(open_checkpoint("models/audiox_turbo.safetensors"))
+    prompt = model.encode(text="Typing on a keyboard")
+    sound = model.decode(model.sample(prompt, seeds=[0]), seconds=10.0)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import lengths, sampling
+from .checkpoint import Checkpoint
+from .errors import AudioXError
+from .media.frames import FrameRequest
+from .media.levels import finish
+from .model import encoders
+from .model.network import AudioXNetwork
+from .model.synchformer import Synchformer
+from .model.synchformer import encode as encode_sync
+from .model.vae import OobleckVAE
+from .presets import SAMPLERS, RunSettings
+from .prompts import mask_prompt, posterior_sample
+
+Progress = Callable[[str, int, int], None]
+"""progress(stage, done, total); may raise to stop."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Encoder outputs of one prompt, on the CPU in float32; None for what is absent.
+
+    text (1, 128, W); clip_tokens (1, 2500, W) with sync_features (1, 240, W); audio_latent (1, 64, 215).
+    """
+
+    text: Tensor | None = None
+    clip_tokens: Tensor | None = None
+    sync_features: Tensor | None = None
+    audio_latent: Tensor | None = None
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+class AudioX:
+    """A checkpoint on a device. A part is read when its stage first runs and leaves the device after each stage."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        """dtype is the network's and the encoders'; the VAE runs in float32, as upstream decodes."""
+        self.checkpoint = checkpoint
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._parts: dict[str, nn.Module] = {}
+
+    @property
+    def variant(self) -> str:
+        """"turbo" or "base"."""
+        return self.checkpoint.variant
+
+    def part(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
+        """A part on the CPU, built once."""
+        if name not in self._parts:
+            self._parts[name] = build().eval().requires_grad_(False)
+        return self._parts[name]
+
+    def load(self, name: str, model_class: type[nn.Module], dtype: torch.dtype) -> nn.Module:
+        """A part made of our own classes: built without memory, then filled from the file."""
+
+        def build() -> nn.Module:
+            model = model_class(self.checkpoint.sizes[name], device="meta")
+            model.load_state_dict(self.checkpoint.state_dict(name, dtype), assign=True)
+            return model
+
+        self.checkpoint.require(name)
+        return self.part(name, build)
+
+    def encode_text(self, text: str) -> tuple[Tensor, str]:
+        """T5's tokens (1, 128, W) of a text, and what of it was cut off for being too long."""
+        state_dict = self.checkpoint.state_dict
+        ids, mask, dropped = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
+        model = self.part("t5", lambda: encoders.build_t5(self.checkpoint.sizes["t5"], state_dict("t5", self.dtype)))
+        with on_device(model, self.device), torch.inference_mode():
+            out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
+            return out.float().cpu(), dropped
+
+    def frame_requests(self) -> tuple[FrameRequest, FrameRequest]:
+        """How CLIP and Synchformer want a video read; see `media.frames.read_clip`."""
+        sizes = self.checkpoint.sizes
+        for name in ("clip_vision", "synchformer"):
+            self.checkpoint.require(name)
+        seconds = lengths.CLIP_SECONDS
+        return (
+            FrameRequest(
+                lengths.CLIP_FPS,
+                lengths.frames_from_seconds(seconds, lengths.CLIP_FPS),
+                sizes["clip_vision"].image_size,
+            ),
+            FrameRequest(
+                lengths.SYNC_FPS,
+                lengths.frames_from_seconds(seconds, lengths.SYNC_FPS),
+                sizes["synchformer"].image_size,
+            ),
+        )
+
+    def encode_video(
+        self, clip_frames: Tensor, sync_frames: Tensor, progress: Progress = no_progress
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """CLIP tokens and Synchformer features of uint8 frames (N, 3, size, size) as `frame_requests` asks.
+
+        Both None for an all-black video, which the weights know as no video.
+        """
+        if not clip_frames.any():
+            return None, None
+        clip = self.part(
+            "clip_vision",
+            lambda: encoders.build_clip(
+                self.checkpoint.sizes["clip_vision"], self.checkpoint.state_dict("clip_vision", self.dtype)
+            ),
+        )
+        with on_device(clip, self.device), torch.inference_mode():
+            tokens = encoders.encode_clip(clip, clip_frames.to(self.device)).float().cpu()
+        sync = self.load("synchformer", Synchformer, self.dtype)
+        with on_device(sync, self.device), torch.inference_mode():
+            features = encode_sync(
+                sync, sync_frames.to(self.device), progress=lambda done, total: progress("video", done, total)
+            )
+            return tokens, features.float().cpu()
+
+    def encode_audio(
+        self, prompt: Tensor, *, seed: int = 0, use_mean: bool = False, random_mask: bool = False
+    ) -> Tensor:
+        """VAE latent (1, 64, 215) of an audio prompt (2, 441000) at 44.1 kHz; see `media.audio.prepare_prompt`."""
+        generator = torch.Generator().manual_seed(seed)
+        prompt = mask_prompt(prompt[None], generator) if random_mask else prompt[None]
+        vae = self.load("vae", OobleckVAE, torch.float32)
+        with on_device(vae, self.device), torch.inference_mode():
+            mean, std = (x.cpu() for x in vae.encode_statistics(prompt.to(self.device)))
+        return mean if use_mean else posterior_sample(mean, std, generator)
+
+    def sample(
+        self,
+        prompt: Prompt,
+        settings: RunSettings,
+        seeds: Sequence[int] = (0,),
+        negative: Prompt | None = None,
+        progress: Progress = no_progress,
+    ) -> Tensor:
+        """Latents (len(seeds), 64, 236); item i is what a run with seeds[i] alone gives.
+
+        negative counts only with guidance (settings.cfg other than 1); None steers away from no prompt at all.
+        """
+        network = self.load("network", AudioXNetwork, self.dtype)
+        sizes = network.sizes.transformer
+        noise = sampling.SeededNoise(seeds)
+        with on_device(network, self.device), torch.inference_mode():
+            context = self._context(network, prompt)
+            if settings.cfg != 1:
+                against = network.null_context(1, context) if negative is None else self._context(network, negative)
+                context = torch.cat((context, against))
+            velocity = guided(network, network.modulation(context), settings.cfg)
+            start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=self.device))
+            out = SAMPLERS[settings.sampler](
+                sampling.from_velocity(velocity),
+                start,
+                sampling.flow_sigmas(settings.steps),
+                noise,
+                lambda step, steps, _: progress("sample", step + 1, steps),
+            )
+            return out.float().cpu()
+
+    def _context(self, network: AudioXNetwork, prompt: Prompt) -> Tensor:
+        place = {"device": self.device, "dtype": self.dtype}
+        encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio_latent)
+        text = prompt.text
+        if text is None:
+            text = torch.zeros(1, 1, network.sizes.transformer.context_width)
+        return network.context(text.to(**place), *(None if x is None else x.to(**place) for x in encoded))
+
+    def decode(
+        self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False
+    ) -> Tensor:
+        """Sound (B, 2, samples) at 44.1 kHz, trimmed to `seconds`, on the CPU in float32."""
+        if not 0 < seconds <= lengths.CLIP_SECONDS:
+            raise AudioXError(
+                f"A length of {seconds:g} s was asked for, expected more than 0 and at most "
+                f"{lengths.CLIP_SECONDS:g} s: this model makes no longer sound."
+            )
+        vae = self.load("vae", OobleckVAE, torch.float32)
+        with on_device(vae, self.device), torch.inference_mode():
+            return finish(vae.decode(latent.to(self.device)).cpu(), seconds=seconds, normalize=normalize)
+
+
+@contextlib.contextmanager
+def on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The model on a device inside the block, back on the CPU after it."""
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to("cpu")
+
+
+def guided(network: AudioXNetwork, modulation: Tensor, scale: float) -> sampling.Velocity:
+    """Velocity of a batch; with guidance, modulation holds the prompt's row and then the row to steer away from."""
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        x = x.to(modulation)
+        if scale == 1:
+            return network(x, t, modulation).float()
+        towards, away = network(torch.cat((x, x)), torch.cat((t, t)), modulation).float().chunk(2)
+        return away + scale * (towards - away)
+
+    return velocity
