@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import AudioXError
-from ..lengths import PROMPT_SAMPLES, latents_from_samples, samples_from_latents
+from ..lengths import PROMPT_SAMPLES
 
 DILATIONS = (1, 3, 9)
 """Dilations of the three residual units in a block."""
