@@ -210,3 +210,10 @@ def _sub_folders(root: Path, names: set[str]) -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def is_companion(name: str) -> bool:
+    """Is a file by its name and folder a VAE, Synchformer or text encoder, and so no checkpoint to open?"""
+    path = Path(name.lower())
+    folders = set(path.parts[:-1])
+    return path.stem in _VAE_STEMS | _SYNCHFORMER_STEMS or bool(folders & {"pretransform", "synchformer", *_T5_FOLDERS})

@@ -73,7 +73,7 @@ class Checkpoint:
 
     def shapes(self, part: str) -> dict[str, Shape]:
         """Native names and shapes of a part; the network's silence only when the file holds it."""
-        self._require(part)
+        self.require(part)
         return {name: origin.shape for name, origin in self.origins.get(part, {}).items()}
 
     def state_dict(self, part: str, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
@@ -86,7 +86,7 @@ class Checkpoint:
         Raises:
             AudioXError: the checkpoint lacks the part, or its two copies of the VAE differ.
         """
-        self._require(part)
+        self.require(part)
         if part == VAE:
             self.check_vae_copies()
         reading = Reading()
@@ -163,12 +163,19 @@ class Checkpoint:
             ],
         }
 
+    def tokenizer_json(self) -> bytes | None:
+        """Contents of the text encoder's tokenizer.json; None when the checkpoint brings none."""
+        if TOKENIZER not in self.parts:
+            return None
+        return self.state_dict(TOKENIZER)[TOKENIZER_NAME].numpy().tobytes()
+
     def _describe_part(self, part: str) -> dict[str, Any]:
         if part not in self.origins:
             return {"file": str(self.tokenizer_file), "bytes": self.tokenizer_file.stat().st_size}
         return describe_origins(self.origins[part]) | {"sizes": repr(self.sizes.get(part))}
 
-    def _require(self, part: str) -> None:
+    def require(self, part: str) -> None:
+        """AudioXError saying what to put where when the checkpoint lacks a part."""
         if part not in self.parts:
             raise AudioXError(f"{self.layout.model} comes without a {CALLED[part]}: {WHERE[part]}.")
 
