@@ -1,0 +1,1 @@
+"""Reading and writing pictures and sound with PyAV, which is imported by the submodules."""

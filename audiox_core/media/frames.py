@@ -1,0 +1,366 @@
+"""Pictures at wanted times from a video or from images, resized for the vision encoders.
+
+The frame for a time is the one whose timestamp is nearest, the earlier one when two are equally near. So the
+choice is right to within half a source frame at constant and at variable rates. Time 0 is the first picture,
+whatever its timestamp. Upstream takes every n-th frame instead (`stride_sampling`).
+"""
+
+import bisect
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..errors import AudioXError
+from .files import Source, check_window, open_media, source_name, time_origin, video_stream
+
+Progress = Callable[[int, int], None]
+
+SEEK_MARGINS = (0, 2, 10)
+"""Seconds to seek before the target: some containers jump to a key frame that is too late."""
+
+
+class FrameRequest(NamedTuple):
+    """`count` square pictures of `size` pixels, `fps` of them a second."""
+
+    fps: int
+    count: int
+    size: int
+
+
+def read_clip(
+    source: Source,
+    requests: Sequence[FrameRequest | tuple[int, int, int]],
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    stride_sampling: bool = False,
+    progress: Progress | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """Read pictures of a video at several rates, decoding it once.
+
+    Picture k of a request shows time start + k/fps; past the end, or past `duration` seconds after the start, the
+    last frame is repeated. Only frames that are used are converted to RGB and resized, turned as the file says.
+
+    Args:
+        source: path or seekable binary file; time 0 is its first picture.
+        requests: (fps, count, size) of each result.
+        start, duration: seconds; the part of the video to look at.
+        stride_sampling: choose frames as upstream does, see `stride_ids`.
+        progress: called with (pictures done, pictures in all); may raise to interrupt.
+
+    Returns:
+        One uint8 tensor (count, 3, size, size) for each request.
+
+    Raises:
+        AudioXError: no such file, not a video, no frames, or the start lies beyond the end.
+    """
+    requests = [FrameRequest(*request) for request in requests]
+    check_window(start, duration)
+    if stride_sampling:
+        times, rate = _frame_times(source)
+        targets = [_stride_targets(times, rate, request, start, duration) for request in requests]
+    else:
+        targets = [_targets(request, start) for request in requests]
+    picker = _Picker(requests, targets, progress)
+    end = math.inf if duration is None else Fraction(start) + Fraction(duration)
+    for picture in _pictures_from(source, min(target[0] for target in targets)):
+        if picture.time >= end and picker.last is not None:
+            break
+        picker.offer(picture)
+        if picker.complete:
+            break
+    if picker.last is None:
+        raise AudioXError(f"{source_name(source)} holds no frame that can be decoded; give another video.")
+    return picker.finish(start)
+
+
+def read_frames(
+    source: Source,
+    *,
+    fps: int,
+    count: int,
+    size: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    stride_sampling: bool = False,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """Pictures of a video at one rate, uint8 (count, 3, size, size); see `read_clip`."""
+    request = FrameRequest(fps, count, size)
+    options = {"start": start, "duration": duration, "stride_sampling": stride_sampling, "progress": progress}
+    return read_clip(source, [request], **options)[0]
+
+
+def frames_from_images(
+    images: torch.Tensor,
+    rate: float | Fraction,
+    requests: Sequence[FrameRequest | tuple[int, int, int]],
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    stride_sampling: bool = False,
+    progress: Progress | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """The same from images: `images` (N, H, W, 3), uint8 or float in 0..1, shown `rate` a second.
+
+    A single image is shown for ever. Float images are scaled to 0..255 once and rounded.
+
+    Raises:
+        AudioXError: wrong shape, values that are not in 0..1, or a start beyond the last image.
+    """
+    requests = [FrameRequest(*request) for request in requests]
+    check_window(start, duration)
+    count = _image_count(images)
+    if not 0 < rate < math.inf:
+        raise AudioXError(f"The frame rate of the images is {rate}; it must be above 0.")
+    if images.is_floating_point():
+        _check_range(images)
+    length = 1 / Fraction(rate)
+    times = [index * length for index in range(count)]
+    if count == 1:
+        targets = [[times[0]] * request.count for request in requests]
+        start, length = 0.0, Fraction(1)
+    elif stride_sampling:
+        targets = [_stride_targets(times, float(rate), request, start, duration) for request in requests]
+    else:
+        targets = [_targets(request, start) for request in requests]
+    picker = _Picker(requests, targets, progress)
+    end = math.inf if duration is None else Fraction(start) + Fraction(duration)
+    begin = max(bisect.bisect_right(times, targets[0][0]) - 1, 0)
+    for time, image in zip(times[begin:], images[begin:], strict=True):
+        if (time >= end and picker.last is not None) or picker.complete:
+            break
+        picker.offer(_Picture(time, length, lambda image=image: _image_bytes(image)))
+    return picker.finish(start)
+
+
+def read_image(path: str | os.PathLike) -> torch.Tensor:
+    """Read a png, jpg or webp as uint8 (1, H, W, 3), turned as its EXIF orientation says; alpha is ignored."""
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        for frame in container.decode(stream):
+            return _rgb(frame).permute(1, 2, 0).unsqueeze(0).contiguous()  # (3, H, W) -> (1, H, W, 3)
+    raise AudioXError(f"{source_name(path)} holds no picture that can be decoded; give another image.")
+
+
+def stride_ids(frame_rate: float, frame_count: int, fps: int, count: int, start: float = 0.0) -> list[int]:
+    """Source frame numbers that upstream's reader takes: every ceil(frame_rate / fps)-th, the last one repeated.
+
+    The times drift unless the source's rate is a multiple of `fps`: 30 fps read at 25 gives 15 frames a second.
+
+    Raises:
+        AudioXError: the start lies beyond the last frame.
+    """
+    first = int(start * frame_rate)
+    step = math.ceil(frame_rate / fps)
+    if first >= frame_count:
+        raise _beyond_end(start, frame_count / frame_rate)
+    ids = list(range(first, min(first + count * step, frame_count), step))
+    return ids + [ids[-1]] * (count - len(ids))
+
+
+def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize uint8 (N, 3, H, W) to (N, 3, size, size), bilinear with antialiasing, not keeping the aspect ratio.
+
+    Computed in float and rounded, which is what the models were trained with; integer kernels differ by one.
+    """
+    if pictures.shape[-2:] == (size, size):
+        return pictures
+    resized = F.interpolate(pictures.float(), (size, size), mode="bilinear", antialias=True)
+    return resized.round_().to(torch.uint8)
+
+
+class _Picture:
+    """A source frame, its time and length in seconds; converted and resized when first asked for."""
+
+    def __init__(
+        self, time: Fraction, length: Fraction, load: Callable[[], torch.Tensor], is_key: bool = True
+    ):
+        self.time, self.length, self.load, self.is_key = time, length, load, is_key
+        self.resized = {}
+
+    def at(self, size: int) -> torch.Tensor:
+        if size not in self.resized:
+            self.resized[size] = resize_pictures(self.load().unsqueeze(0), size)[0]  # (3, size, size)
+        return self.resized[size]
+
+
+class _Picker:
+    """Fills all requests from pictures offered in order of time."""
+
+    def __init__(
+        self, requests: list[FrameRequest], targets: list[list[Fraction]], progress: Progress | None
+    ):
+        self.requests, self.targets, self.progress = requests, targets, progress
+        self.outputs = [torch.empty(count, 3, size, size, dtype=torch.uint8) for _, count, size in requests]
+        self.filled = [0] * len(requests)
+        self.last = None
+
+    @property
+    def complete(self) -> bool:
+        return all(
+            filled == request.count for filled, request in zip(self.filled, self.requests, strict=True)
+        )
+
+    def offer(self, picture: _Picture) -> None:
+        """Serve every target up to the picture's time with this picture or the one before it."""
+        before = self.last or picture
+        for index, targets in enumerate(self.targets):
+            while self.filled[index] < len(targets) and targets[self.filled[index]] <= picture.time:
+                target = targets[self.filled[index]]
+                self._put(index, picture if picture.time - target < target - before.time else before)
+        self.last = picture
+
+    def finish(self, start: float) -> tuple[torch.Tensor, ...]:
+        """Repeat the last picture where none came any more."""
+        end = self.last.time + self.last.length
+        if not any(self.filled) and start >= end:
+            raise _beyond_end(start, end)
+        for index, request in enumerate(self.requests):
+            while self.filled[index] < request.count:
+                self._put(index, self.last)
+        return tuple(self.outputs)
+
+    def _put(self, index: int, picture: _Picture) -> None:
+        self.outputs[index][self.filled[index]] = picture.at(self.requests[index].size)
+        self.filled[index] += 1
+        if self.progress is not None:
+            self.progress(sum(self.filled), sum(request.count for request in self.requests))
+
+
+def _targets(request: FrameRequest, start: float) -> list[Fraction]:
+    return [Fraction(start) + Fraction(k, request.fps) for k in range(request.count)]
+
+
+def _stride_targets(
+    times: list[Fraction], rate: float, request: FrameRequest, start: float, duration: float | None
+) -> list[Fraction]:
+    end = math.inf if duration is None else Fraction(start) + Fraction(duration)
+    within = bisect.bisect_left(times, end)
+    return [times[index] for index in stride_ids(rate, within, request.fps, request.count, start)]
+
+
+def _frame_times(source: Source) -> tuple[list[Fraction], float]:
+    """Times of all frames, read from the packets without decoding, and the average rate."""
+    with open_media(source) as container:
+        stream = video_stream(container, source)
+        origin = time_origin(stream)
+        packets = [
+            packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard
+        ]
+        times = sorted(packet.pts * stream.time_base - origin for packet in packets)
+        if not times or not stream.average_rate:
+            raise AudioXError(
+                f"{source_name(source)} has no timestamps or no frame rate, which stride sampling needs; "
+                "switch stride sampling off."
+            )
+        return times, float(stream.average_rate)
+
+
+def _pictures_from(source: Source, first: Fraction) -> Iterator[_Picture]:
+    """Pictures in order of time from a key frame at or before `first`, or else from the beginning."""
+    for margin in SEEK_MARGINS:
+        if first - margin <= 0:
+            break
+        with open_media(source) as container:
+            stream = video_stream(container, source)
+            if not _seek(container, stream, first - margin):
+                break
+            pictures = _decoded(container, stream)
+            head = next((picture for picture in pictures if picture.is_key), None)
+            if head is not None and head.time <= first:
+                yield head
+                yield from pictures
+                return
+    with open_media(source) as container:
+        yield from _decoded(container, video_stream(container, source))
+
+
+def _seek(container, stream, time: Fraction) -> bool:
+    try:
+        container.seek(int((time_origin(stream) + time) / stream.time_base), stream=stream)
+    except av.FFmpegError:  # this kind of file has no way to seek
+        return False
+    return True
+
+
+def _decoded(container, stream) -> Iterator[_Picture]:
+    stream.thread_type = "AUTO"
+    origin, time = time_origin(stream), None
+    for frame in container.decode(stream):
+        length = _length(frame, stream)
+        if frame.pts is not None:
+            time = frame.pts * frame.time_base - origin
+        else:  # raw streams have no timestamps
+            time = Fraction(0) if time is None else time + length
+        yield _Picture(time, length, lambda frame=frame: _rgb(frame), frame.key_frame)
+
+
+def _length(frame, stream) -> Fraction:
+    if frame.duration:
+        return frame.duration * frame.time_base
+    rate = stream.average_rate or stream.guessed_rate
+    return 1 / rate if rate else Fraction(1, 25)
+
+
+def _rgb(frame) -> torch.Tensor:
+    """RGB uint8 (3, H, W) of a frame, turned and mirrored as its display matrix says."""
+    pixels = frame.to_ndarray(format="rgb24")  # (H, W, 3)
+    a, b, c, d = _display_matrix(frame)
+    if abs(b) > abs(a):  # columns of the source become rows
+        pixels = pixels.transpose(1, 0, 2)
+        a, d = c, b
+    pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+
+
+def _display_matrix(frame) -> tuple[int, int, int, int]:
+    """(a, b, c, d): a source point (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all side data of its FFmpeg (EXIF); it still knows the angle
+        return {90: (0, -1, 1, 0), -90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}.get(
+            frame.rotation, (1, 0, 0, 1)
+        )
+    if matrix is None:
+        return 1, 0, 0, 1
+    values = np.frombuffer(bytes(matrix), np.int32).tolist()
+    return values[0], values[1], values[3], values[4]
+
+
+def _image_count(images: torch.Tensor) -> int:
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        raise AudioXError(
+            f"The images have shape {tuple(images.shape)}; expected (count, height, width, 3), none of them 0."
+        )
+    if not images.is_floating_point() and images.dtype != torch.uint8:
+        raise AudioXError(f"The images are {images.dtype}; expected uint8, or float between 0 and 1.")
+    return images.shape[0]
+
+
+def _check_range(images: torch.Tensor) -> None:
+    low, high = (value.item() for value in torch.aminmax(images))
+    if not (-1 <= low and high <= 2):  # also refuses NaN
+        raise AudioXError(
+            f"The images hold values from {low:g} to {high:g}; float images must lie between 0 and 1."
+        )
+
+
+def _image_bytes(image: torch.Tensor) -> torch.Tensor:
+    """uint8 (3, H, W) of one image (H, W, 3)."""
+    if image.is_floating_point():
+        image = (image.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return image.permute(2, 0, 1).cpu()
+
+
+def _beyond_end(start: float, end: float | Fraction) -> AudioXError:
+    return AudioXError(
+        f"The start time {start:g} s lies beyond the end of the video, which is {float(end):.2f} s long; start earlier."
+    )

@@ -1,0 +1,350 @@
+"""Putting a sound on a video without touching its pictures: packets are copied, never decoded."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import torch
+
+from ..errors import AudioXError
+from .audio import LAYOUTS, check_waveform, resample, sound_frame
+from .edits import limit_edits
+from .files import (
+    Source,
+    check_window,
+    open_media,
+    second_view,
+    source_name,
+    time_origin,
+    video_stream,
+    written_whole,
+)
+from .mix import Mode, SoundTrack
+
+CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "flac", ".webm": "libopus"}
+"""Sound codec of each kind of file that can be written."""
+
+CODEC_RATES = {
+    "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
+    "libopus": (48000,),
+}
+"""Sample rates of the codecs that do not take every one; other sounds are resampled to 48000."""
+
+AAC_BITS_A_SECOND = 192_000
+
+MP4_FAMILY = (".mp4", ".m4v", ".mov")
+
+MP4_KEYS = {
+    "title", "artist", "album_artist", "composer", "album", "date", "encoder", "comment", "genre", "copyright",
+    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "creation_time", "location",
+}  # fmt: skip
+"""Metadata that every mp4 player knows; other keys need the newer list of named keys."""
+
+CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+"""Metadata that describes the old file and not its contents."""
+
+STATISTICS = ("DURATION", "BPS", "NUMBER_OF_", "_STATISTICS_")
+"""Beginnings of Matroska's stream metadata that would be wrong in the new file."""
+
+
+def mux_video(
+    video_source: Source,
+    waveform: torch.Tensor,
+    sample_rate: int,
+    destination: str | os.PathLike,
+    *,
+    mode: Mode = "replace",
+    gain_db: float = 0.0,
+    original_gain_db: float = 0.0,
+    duck_db: float = -15.0,
+    offset: float = 0.0,
+    start: float = 0.0,
+    duration: float | None = None,
+    subtitles: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a copy of a video with a new sound, its picture packets, rotation, HDR and subtitles unchanged.
+
+    The sound is AAC in mp4, m4v and mov, Opus in webm and FLAC in mkv. It is made exactly as long as the result:
+    a short one is followed by silence, a long one is cut. In mp4 and mov the length stands in the edit lists to
+    the sample; a decoder that ignores them finds up to one AAC frame (1024 samples) of silence more at the end.
+    Matroska and webm round to a millisecond, and webm's header counts the last Opus packet (20 ms) in full. The mix is scaled down as a whole when its peak exceeds full scale,
+    and never scaled up.
+
+    Args:
+        video_source: path or seekable binary file; time 0 is its first picture.
+        waveform: the new sound, (1 or 2, samples).
+        destination: .mp4, .m4v, .mov, .mkv or .webm; appears only when it is complete.
+        mode: "replace" drops the original sound, "mix" adds to it, "duck" lowers it by `duck_db` while the new
+            sound is louder than -50 dB, a quarter of a second around it, and fades in 0.2 s. A video without
+            sound works in all three.
+        gain_db, original_gain_db: levels of the new and of the original sound.
+        offset: seconds of the result at which the new sound begins; a negative one cuts its beginning.
+        start, duration: seconds; the part of the video to keep, by default all of it. A duration longer than the
+            video leaves its last picture on show.
+        subtitles: False leaves the subtitles out.
+        progress: called with (steps done, steps in all); may raise to interrupt.
+
+    Returns:
+        The destination.
+
+    Raises:
+        AudioXError: a source or sound that cannot be used, or streams that the destination cannot hold.
+    """
+    destination = Path(destination)
+    codec = _check_request(video_source, waveform, sample_rate, destination, mode)
+    check_window(start, duration)
+    with open_media(video_source) as source:
+        video = video_stream(source, video_source)
+        video_length = _video_length(video_source)
+        if start >= video_length:
+            raise AudioXError(
+                f"The start time {start:g} s lies beyond the end of the video, which is {float(video_length):.2f} s "
+                "long; start earlier."
+            )
+        length = video_length - Fraction(start) if duration is None else Fraction(duration)
+        origin = time_origin(video) + Fraction(start)
+        has_sound = mode != "replace" and len(source.streams.audio) > 0
+        track = _sound_track(
+            waveform, sample_rate, codec, length, offset, gain_db,
+            original=video_source if has_sound else None,
+            origin=origin,
+            original_gain=10 ** (original_gain_db / 20),
+            duck_gain=10 ** (duck_db / 20) if mode == "duck" else 1.0,
+            progress=progress,
+        )  # fmt: skip
+        scale = 1 / max(track.peak(), 1.0)
+        with written_whole(destination) as temporary:
+            copied = [video, *(source.streams.subtitles if subtitles else ())]
+            with _Writer(temporary, source, copied, codec, track, scale, destination.name) as writer:
+                if start > 0:
+                    source.seek(int(origin / video.time_base), stream=video)
+                for packet in _packets(source, copied, origin, length):
+                    _check_beginning(packet, video, start, destination)
+                    writer.write(packet)
+                writer.finish()
+            if destination.suffix.lower() in MP4_FAMILY:
+                limit_edits(temporary, length)
+    return destination
+
+
+def _check_request(source: Source, waveform, sample_rate: int, destination: Path, mode: str) -> str:
+    check_waveform(waveform, sample_rate)
+    if waveform.shape[0] not in LAYOUTS:
+        raise AudioXError(f"The sound has {waveform.shape[0]} channels; 1 or 2 can be put on a video.")
+    if mode not in ("replace", "mix", "duck"):
+        raise AudioXError(f"The mode is {mode!r}; choose replace, mix or duck.")
+    codec = CODECS.get(destination.suffix.lower())
+    if codec is None:
+        raise AudioXError(f"A video cannot be written to {destination.name!r}; choose {', '.join(CODECS)}.")
+    is_path = isinstance(source, str | os.PathLike)
+    if is_path and destination.exists() and Path(source).exists() and os.path.samefile(source, destination):
+        raise AudioXError(
+            f"{source_name(source)} is both source and destination; choose another destination."
+        )
+    return codec
+
+
+def _video_length(source: Source) -> Fraction:
+    """Seconds from the first picture to the end of the last, from the header or else from all packets."""
+    with open_media(second_view(source)) as container:
+        stream = video_stream(container, source)
+        if stream.duration:
+            return stream.duration * stream.time_base
+        step = 1 / (stream.average_rate or stream.guessed_rate or 25)
+        ends = (
+            packet.pts * packet.time_base + max((packet.duration or 0) * packet.time_base, step)
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        )
+        end = max(ends, default=None)
+        if end is None:
+            raise AudioXError(f"{source_name(source)} holds no pictures; give another video.")
+        return round(end / stream.time_base) * stream.time_base - time_origin(stream)
+
+
+def _sound_track(
+    waveform, sample_rate: int, codec: str, length: Fraction, offset: float, gain_db: float, **original
+) -> SoundTrack:
+    rates = CODEC_RATES.get(codec, (sample_rate,))
+    rate = sample_rate if sample_rate in rates else 48000
+    sound = resample(waveform.detach().float().cpu(), sample_rate, rate) * 10 ** (gain_db / 20)
+    return SoundTrack(sound, rate, round(offset * rate), round(length * rate), **original)
+
+
+def _packets(source, streams: list, origin: Fraction, length: Fraction) -> Iterator["av.Packet"]:
+    """Packets of the streams, timestamps moved so that `origin` becomes 0, without those after the end.
+
+    A picture after the end is kept only when an earlier picture, stored behind it, needs it.
+    """
+    late = []
+    for packet in _with_decoding_times(source.demux(streams), streams[0]):
+        shift = round(origin / packet.time_base)
+        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        end = round(length / packet.time_base)
+        if packet.stream.type == "subtitle":
+            if _limit_subtitle(packet, end):
+                yield packet
+        elif packet.dts >= end:
+            return
+        elif packet.pts >= end:
+            late.append(packet)
+        else:
+            yield from late
+            late.clear()
+            yield packet
+
+
+def _limit_subtitle(packet: "av.Packet", end: int) -> bool:
+    """Keep what of a subtitle lies between 0 and the end; False when nothing does."""
+    first, last = max(packet.pts, 0), min(packet.pts + (packet.duration or 0), end)
+    if packet.duration and first < last:
+        packet.pts = packet.dts = first
+        packet.duration = last - first
+    return 0 <= packet.pts < end
+
+
+def _with_decoding_times(packets, video) -> Iterator["av.Packet"]:
+    """Fill in the decoding times that Matroska leaves out before the first key frame is through."""
+    waiting = []
+    for packet in packets:
+        if packet.pts is None or packet.size == 0:  # the end marker
+            continue
+        if packet.stream.index == video.index and packet.dts is None:
+            waiting.append(packet)
+            continue
+        if waiting and packet.stream.index == video.index:
+            yield from _filled(waiting, packet.dts)
+            waiting.clear()
+        if packet.dts is None:
+            packet.dts = packet.pts
+        yield packet
+    yield from _filled(waiting, None)
+
+
+def _filled(waiting: list, next_dts: int | None) -> Iterator["av.Packet"]:
+    for index, packet in enumerate(waiting):
+        if next_dts is None:
+            packet.dts = packet.pts
+        else:
+            step = packet.duration or 1
+            packet.dts = min(next_dts - (len(waiting) - index) * step, packet.pts)
+        yield packet
+
+
+def _check_beginning(packet, video, start: float, destination: Path) -> None:
+    early = packet.pts < 0 and packet.stream.index == video.index and start > 0
+    if early and destination.suffix.lower() not in MP4_FAMILY:
+        raise AudioXError(
+            f"The start time {start:g} s is no key frame of the video, and {destination.suffix} cannot hide the "
+            "pictures before it; write an .mp4 or .mov, or start at a key frame."
+        )
+
+
+class _Writer:
+    """An output file with copied streams and one encoded sound, written side by side."""
+
+    def __init__(
+        self, path: Path, source, copied: list, codec: str, track: SoundTrack, scale: float, name: str
+    ):
+        self.name, self.scale, self.track = name, scale, track
+        metadata = {key: value for key, value in source.metadata.items() if key.lower() not in CONTAINER_KEYS}
+        with self._errors():
+            self.output = av.open(str(path), "w", options=_options(path, metadata, track.rate))
+        self.output.metadata.update(metadata)
+        self.streams = {}
+        for stream in copied:
+            self.streams[stream.index] = self._copy_stream(stream, path.suffix)
+        self.sound = self.output.add_stream(codec, rate=track.rate)
+        self.sound.codec_context.layout = "stereo"
+        if codec == "aac":
+            self.sound.codec_context.bit_rate = AAC_BITS_A_SECOND
+        self.encoded = self._encoded()
+        self.waiting = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        with self._errors():
+            self.output.close()
+
+    def write(self, packet: "av.Packet") -> None:
+        """Write a copied packet, after the sound that comes before it."""
+        time = packet.dts * packet.time_base
+        self._write_sound(time)
+        packet.stream = self.streams[packet.stream.index]
+        self._mux(packet)
+
+    def finish(self) -> None:
+        """Write the rest of the sound."""
+        self._write_sound(math.inf)
+
+    def _write_sound(self, until: Fraction | float) -> None:
+        while True:
+            if self.waiting is None:
+                self.waiting = next(self.encoded, None)
+            if self.waiting is None or self.waiting.dts * self.waiting.time_base > until:
+                return
+            self._mux(self.waiting)
+            self.waiting = None
+
+    def _encoded(self) -> Iterator["av.Packet"]:
+        for start, block in self.track.blocks():
+            yield from self.sound.encode(sound_frame(block * self.scale, self.track.rate, start))
+        yield from self.sound.encode(None)
+
+    def _copy_stream(self, stream, suffix: str):
+        try:
+            copy = self.output.add_stream_from_template(stream, opaque=True)
+        except ValueError as error:
+            kind = stream.codec_context.name
+            advice = (
+                "or leave the subtitles out" if stream.type == "subtitle" else "which holds nearly everything"
+            )
+            raise AudioXError(
+                f"The {stream.type} stream ({kind}) cannot be copied into {suffix}; write the kind of file that the "
+                f"source is, or .mkv, {advice}."
+            ) from error
+        copy.time_base = stream.time_base
+        if suffix.lower() in MP4_FAMILY and stream.codec_context.codec_tag in (
+            "hvc1",
+            "hev1",
+            "avc1",
+            "avc3",
+        ):
+            copy.codec_context.codec_tag = stream.codec_context.codec_tag
+        kept = {key: text for key, text in stream.metadata.items() if not key.upper().startswith(STATISTICS)}
+        copy.metadata.update(kept)
+        copy.disposition = stream.disposition
+        return copy
+
+    def _mux(self, packet: "av.Packet") -> None:
+        with self._errors():
+            self.output.mux(packet)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except av.FFmpegError as error:
+            reason = error.strerror or type(error).__name__
+            raise AudioXError(
+                f"{self.name!r} could not be written ({reason}); try another kind of file."
+            ) from error
+
+
+def _options(path: Path, metadata: dict[str, str], rate: int) -> dict[str, str]:
+    if path.suffix.lower() not in MP4_FAMILY:
+        return {}
+    options = {
+        "movie_timescale": str(rate),
+        "movflags": "+faststart",
+    }  # lengths to the sample; plays while loading
+    if not {key.lower() for key in metadata} <= MP4_KEYS:
+        options["movflags"] += "+use_metadata_tags"
+    return options
