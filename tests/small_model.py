@@ -30,7 +30,7 @@ WORDS = """
     from generate general guitar hard heavy horse in is it kick laugh light loud low music night no of on over
     piano quiet rain river road rock sea slow small snare soft sound speech steps storm street strings synth the
     then thunder to train tree video violin voice walk water wave wind with wood audio
-""".split()
+"""
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def write_tokenizer(path: Path) -> int:
 
     letters = [chr(code) for code in range(33, 127)]
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    pieces += [(f"▁{word}", -3.0 - index / 100) for index, word in enumerate(dict.fromkeys(WORDS))]
+    pieces += [(f"▁{word}", -3.0 - index / 100) for index, word in enumerate(WORDS.split())]
     pieces += [(letter, -8.0 - index / 100) for index, letter in enumerate(letters)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -107,7 +107,7 @@ _CLASSES = {
     NETWORK: ("network", "NetworkSizes", "AudioXNetwork"),
     VAE: ("vae", "VAESizes", "OobleckVAE"),
     SYNCHFORMER: ("synchformer", "SynchformerSizes", "Synchformer"),
-    CLIP_VISION: ("encoders", "CLIPVisionSizes", None),
+    CLIP_VISION: ("encoders", "ClipSizes", None),
     T5: ("encoders", "T5Sizes", None),
 }
 

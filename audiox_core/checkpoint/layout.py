@@ -23,7 +23,8 @@ _VAE_STEMS = {"vae"}
 _SYNCHFORMER_STEMS = {"synchformer_state_dict", "synchformer"}
 _T5_FOLDERS = {"t5-base", "t5_base", "t5base", "google-t5--t5-base"}
 _T5_FILES = ("model.safetensors", "pytorch_model.bin")
-_NOT_MODELS = {"optimizer", "scheduler", "training_args"}
+_COMPANION_STEMS = _VAE_STEMS | _SYNCHFORMER_STEMS | {"optimizer", "scheduler", "training_args"}
+_COMPANION_FOLDER = re.compile(r"pretransform|synchformer|(?:google-*)?t5[-_].*|.*clip-vit.*")
 
 STRIPPED = ("module.", "model.", "student.", "student.model.", "student.module.", "module.student.")
 """What training code puts in front of every name."""
@@ -58,6 +59,13 @@ def canonical(name: str) -> str | None:
             continue
         return name[len(prefix) :]
     return None
+
+
+def is_companion(name: Path | str) -> bool:
+    """Is a file, by its path relative to a folder of models, a VAE, Synchformer or encoder and so no model to open?"""
+    path = Path(str(name).lower())
+    folders = path.parts[:-1]
+    return path.stem in _COMPANION_STEMS or any(_COMPANION_FOLDER.fullmatch(folder) for folder in folders)
 
 
 def holds_network(file: TensorFile) -> bool:
@@ -152,10 +160,7 @@ def _model_in(folder: Path, variant: str | None) -> Path:
 def _candidates(folder: Path) -> Iterator[Path]:
     """Files in a folder and its sub folders that may be a model, by name."""
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
-        stem, suffix = path.stem.lower(), path.suffix.lower()
-        aside = stem in _VAE_STEMS | _SYNCHFORMER_STEMS | _NOT_MODELS
-        encoder = re.search(r"^(google-)?t5|clip-vit", path.parent.name.lower()) and path.parent != folder
-        if suffix in SUFFIXES and path.is_file() and not aside and not encoder:
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not is_companion(path.relative_to(folder)):
             yield path
 
 
@@ -210,10 +215,3 @@ def _sub_folders(root: Path, names: set[str]) -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def is_companion(name: str) -> bool:
-    """Is a file by its name and folder a VAE, Synchformer or text encoder, and so no checkpoint to open?"""
-    path = Path(name.lower())
-    folders = set(path.parts[:-1])
-    return path.stem in _VAE_STEMS | _SYNCHFORMER_STEMS or bool(folders & {"pretransform", "synchformer", *_T5_FOLDERS})

@@ -95,7 +95,8 @@ class Checkpoint:
             for name, origin, wanted in self.wanted_types(part, dtype)
         }
         if part == TOKENIZER and self.tokenizer_file is not None:
-            tensors[TOKENIZER_NAME] = self.tokenizer_bytes()
+            content = bytearray(self.tokenizer_file.read_bytes())
+            tensors[TOKENIZER_NAME] = torch.frombuffer(content, dtype=torch.uint8)
         if part == NETWORK:
             tensors |= self.silence()
         return tensors
@@ -146,10 +147,6 @@ class Checkpoint:
                         f"{origin.recipe.sources[-1]}; name the right one as `vae`."
                     )
 
-    def tokenizer_bytes(self) -> torch.Tensor:
-        """tokenizer.json as uint8."""
-        return torch.frombuffer(bytearray(self.tokenizer_file.read_bytes()), dtype=torch.uint8)
-
     def describe(self) -> dict[str, Any]:
         """What was found, as plain values: variant, parts with file, counts, bytes, types and sizes."""
         return {
@@ -175,7 +172,11 @@ class Checkpoint:
         return describe_origins(self.origins[part]) | {"sizes": repr(self.sizes.get(part))}
 
     def require(self, part: str) -> None:
-        """AudioXError saying what to put where when the checkpoint lacks a part."""
+        """Make sure that a part is there.
+
+        Raises:
+            AudioXError: it is not; says where to put which file.
+        """
         if part not in self.parts:
             raise AudioXError(f"{self.layout.model} comes without a {CALLED[part]}: {WHERE[part]}.")
 

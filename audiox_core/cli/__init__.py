@@ -1,0 +1,39 @@
+"""The command line: one module for each command, with `add_arguments(parser)` and `run(options)`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..errors import AudioXError
+from . import convert, generate, inspect
+
+COMMANDS = {
+    "generate": generate,
+    "convert": convert,
+    "inspect": inspect,
+}
+"""Name -> module, whose first line is the help. Modules import what is slow when they run, so help is quick."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="audiox", description="AudioX without ComfyUI.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        about = module.__doc__.split("\n")[0].split(": ", 1)[-1]
+        module.add_arguments(commands.add_parser(name, help=about, description=about))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command: 0 when it worked, 2 with one sentence on stderr when the input cannot work, 130 on Ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    try:
+        COMMANDS[options.command].run(options)
+    except (AudioXError, OSError) as error:
+        print(f"audiox {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"audiox {options.command}: interrupted.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,72 @@
+"""What is in a file or a folder, told from names and shapes alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import AudioXError
+from .contents import older_model, read_contents
+from .official import PARTS
+from .open import open_checkpoint
+from .opened import describe_origins
+from .reader import SUFFIXES, TensorFile
+
+
+def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
+    """Describe a file or a folder as plain values; loads no weights.
+
+    usable: whether `open_checkpoint` takes it, else problem says why not. checkpoint: its description.
+    files: every file of tensors there, each with its parts or the reason why it cannot be read.
+
+    Raises:
+        AudioXError: the path does not exist.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise AudioXError(f"{path} does not exist; give a checkpoint file or folder.")
+    checkpoint, problem = None, None
+    try:
+        checkpoint = open_checkpoint(path, variant=variant).describe()
+    except AudioXError as error:
+        problem = str(error)
+    return {
+        "path": str(path),
+        "usable": checkpoint is not None,
+        "problem": problem,
+        "checkpoint": checkpoint,
+        "files": [_describe_file(file) for file in _files(path)],
+    }
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    below = [*path.glob("*"), *path.glob("*/*")]
+    return sorted(file for file in below if file.is_file() and file.suffix.lower() in SUFFIXES)
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    described: dict[str, Any] = {"path": str(path), "bytes": path.stat().st_size}
+    try:
+        contents = read_contents(TensorFile(path))
+    except AudioXError as error:
+        return described | {"problem": str(error)}
+    file = contents.file
+    parts = {
+        f"{part} ({copy.rstrip('.')})" if copy else part: describe_origins(origins)
+        for part in PARTS
+        for copy, origins in contents.copies.get(part, {}).items()
+    }
+    return described | {
+        "container": "pickle" if file.is_pickle else "safetensors",
+        "wrapped_in": file.wrapper,
+        "metadata": file.metadata,
+        "tensors": len(file.shapes),
+        "tensor_bytes": sum(file.bytes_of(name) for name in file.shapes),
+        "another_model": older_model(file.shapes),
+        "parts": parts,
+        "without_effect": len(contents.dead),
+        "unknown": list(contents.unknown),
+        "other_entries": list(file.other),
+    }
