@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 
 from audiox_core.errors import AudioXError
-from audiox_core.media import frames
+from audiox_core.media import frames, pixels
 
 GOLDEN = Path(__file__).parent / "golden" / "video_preprocess.safetensors"
 
@@ -62,12 +62,12 @@ def test_stride_ids_are_upstreams(case, fps, start):
 
 @pytest.mark.parametrize("name", ["resized/small", "resized/large"])
 def test_resize_is_upstreams_to_the_bit(name):
-    assert torch.equal(frames.resize_pictures(golden_clip(name), 224), golden(name))
+    assert torch.equal(pixels.resize_pictures(golden_clip(name), 224), golden(name))
 
 
 def test_resize_leaves_the_right_size_alone():
     clip = golden_clip("resized/small")[..., :96]
-    assert frames.resize_pictures(clip, 96) is clip
+    assert pixels.resize_pictures(clip, 96) is clip
 
 
 RATES = [12, Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 48, 50, Fraction(60000, 1001), 60]
@@ -163,8 +163,8 @@ def test_seeking_skips_what_is_not_needed(tmp_path, monkeypatch):
 def test_only_frames_that_are_used_are_converted(tmp_path, monkeypatch):
     path = maker.make_video(tmp_path / "a.mp4", rate=50, count=100)
     converted = []
-    rgb = frames._rgb
-    monkeypatch.setattr(frames, "_rgb", lambda frame: converted.append(frame.pts) or rgb(frame))
+    rgb = frames.frame_pixels
+    monkeypatch.setattr(frames, "frame_pixels", lambda frame: converted.append(frame.pts) or rgb(frame))
     frames.read_clip(path, [(5, 10, 64), (25, 50, 64)])
     assert len(converted) == len(set(converted)) == 50  # the ten of 5 fps are among the fifty of 25 fps
 
@@ -245,7 +245,7 @@ def read(source, **options):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(AudioXError, match="no file .*nothing.mp4"):
+    with pytest.raises(AudioXError, match=r"no file .*nothing\.mp4"):
         read(tmp_path / "nothing.mp4")
     with pytest.raises(AudioXError, match="no file"):
         read(str(tmp_path))
@@ -280,7 +280,7 @@ def test_sound_without_pictures_is_refused(tmp_path):
 @pytest.mark.parametrize("start", [2.0, 2.01, 60.0])
 def test_a_start_beyond_the_end_says_how_long_the_video_is(tmp_path, start, stride):
     path = maker.make_video(tmp_path / "a.mp4", rate=25, count=50)
-    with pytest.raises(AudioXError, match=f"start time {start:g} s lies beyond the end .* 2.00 s long"):
+    with pytest.raises(AudioXError, match=rf"start time {start:g} s lies beyond the end .* 2.00 s long"):
         read(path, start=start, stride_sampling=stride)
     assert maker.picture_numbers(read(path, start=1.97, stride_sampling=stride)) == [49] * 5
     images = torch.zeros(50, 4, 4, 3)

@@ -13,12 +13,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import av
-import numpy as np
 import torch
-from torch.nn import functional as F
 
 from ..errors import AudioXError
 from .files import Source, check_window, open_media, source_name, time_origin, video_stream
+from .pixels import frame_pixels, image_pixels, resize_pictures
 
 Progress = Callable[[int, int], None]
 
@@ -137,7 +136,7 @@ def frames_from_images(
     for time, image in zip(times[begin:], images[begin:], strict=True):
         if (time >= end and picker.last is not None) or picker.complete:
             break
-        picker.offer(_Picture(time, length, lambda image=image: _image_bytes(image)))
+        picker.offer(_Picture(time, length, lambda image=image: image_pixels(image)))
     return picker.finish(start)
 
 
@@ -146,7 +145,7 @@ def read_image(path: str | os.PathLike) -> torch.Tensor:
     with open_media(path) as container:
         stream = video_stream(container, path)
         for frame in container.decode(stream):
-            return _rgb(frame).permute(1, 2, 0).unsqueeze(0).contiguous()  # (3, H, W) -> (1, H, W, 3)
+            return frame_pixels(frame).permute(1, 2, 0).unsqueeze(0).contiguous()  # (3, H, W) -> (1, H, W, 3)
     raise AudioXError(f"{source_name(path)} holds no picture that can be decoded; give another image.")
 
 
@@ -164,17 +163,6 @@ def stride_ids(frame_rate: float, frame_count: int, fps: int, count: int, start:
         raise _beyond_end(start, frame_count / frame_rate)
     ids = list(range(first, min(first + count * step, frame_count), step))
     return ids + [ids[-1]] * (count - len(ids))
-
-
-def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
-    """Resize uint8 (N, 3, H, W) to (N, 3, size, size), bilinear with antialiasing, not keeping the aspect ratio.
-
-    Computed in float and rounded, which is what the models were trained with; integer kernels differ by one.
-    """
-    if pictures.shape[-2:] == (size, size):
-        return pictures
-    resized = F.interpolate(pictures.float(), (size, size), mode="bilinear", antialias=True)
-    return resized.round_().to(torch.uint8)
 
 
 class _Picture:
@@ -300,7 +288,7 @@ def _decoded(container, stream) -> Iterator[_Picture]:
             time = frame.pts * frame.time_base - origin
         else:  # raw streams have no timestamps
             time = Fraction(0) if time is None else time + length
-        yield _Picture(time, length, lambda frame=frame: _rgb(frame), frame.key_frame)
+        yield _Picture(time, length, lambda frame=frame: frame_pixels(frame), frame.key_frame)
 
 
 def _length(frame, stream) -> Fraction:
@@ -308,31 +296,6 @@ def _length(frame, stream) -> Fraction:
         return frame.duration * frame.time_base
     rate = stream.average_rate or stream.guessed_rate
     return 1 / rate if rate else Fraction(1, 25)
-
-
-def _rgb(frame) -> torch.Tensor:
-    """RGB uint8 (3, H, W) of a frame, turned and mirrored as its display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24")  # (H, W, 3)
-    a, b, c, d = _display_matrix(frame)
-    if abs(b) > abs(a):  # columns of the source become rows
-        pixels = pixels.transpose(1, 0, 2)
-        a, d = c, b
-    pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
-
-
-def _display_matrix(frame) -> tuple[int, int, int, int]:
-    """(a, b, c, d): a source point (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV does not know all side data of its FFmpeg (EXIF); it still knows the angle
-        return {90: (0, -1, 1, 0), -90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}.get(
-            frame.rotation, (1, 0, 0, 1)
-        )
-    if matrix is None:
-        return 1, 0, 0, 1
-    values = np.frombuffer(bytes(matrix), np.int32).tolist()
-    return values[0], values[1], values[3], values[4]
 
 
 def _image_count(images: torch.Tensor) -> int:
@@ -347,17 +310,10 @@ def _image_count(images: torch.Tensor) -> int:
 
 def _check_range(images: torch.Tensor) -> None:
     low, high = (value.item() for value in torch.aminmax(images))
-    if not (-1 <= low and high <= 2):  # also refuses NaN
+    if not (low >= -1 and high <= 2):  # also refuses NaN
         raise AudioXError(
             f"The images hold values from {low:g} to {high:g}; float images must lie between 0 and 1."
         )
-
-
-def _image_bytes(image: torch.Tensor) -> torch.Tensor:
-    """uint8 (3, H, W) of one image (H, W, 3)."""
-    if image.is_floating_point():
-        image = (image.float() * 255).round().clamp(0, 255).to(torch.uint8)
-    return image.permute(2, 0, 1).cpu()
 
 
 def _beyond_end(start: float, end: float | Fraction) -> AudioXError:

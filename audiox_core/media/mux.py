@@ -17,13 +17,13 @@ from .files import (
     Source,
     check_window,
     open_media,
-    second_view,
     source_name,
     time_origin,
     video_stream,
     written_whole,
 )
 from .mix import Mode, SoundTrack
+from .packets import shifted_packets, video_length
 
 CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "flac", ".webm": "libopus"}
 """Sound codec of each kind of file that can be written."""
@@ -72,8 +72,8 @@ def mux_video(
     The sound is AAC in mp4, m4v and mov, Opus in webm and FLAC in mkv. It is made exactly as long as the result:
     a short one is followed by silence, a long one is cut. In mp4 and mov the length stands in the edit lists to
     the sample; a decoder that ignores them finds up to one AAC frame (1024 samples) of silence more at the end.
-    Matroska and webm round to a millisecond, and webm's header counts the last Opus packet (20 ms) in full. The mix is scaled down as a whole when its peak exceeds full scale,
-    and never scaled up.
+    Matroska and webm round to a millisecond, and webm's header counts the last Opus packet (20 ms) in full. The
+    mix is scaled down as a whole when its peak exceeds full scale, and never scaled up.
 
     Args:
         video_source: path or seekable binary file; time 0 is its first picture.
@@ -100,13 +100,13 @@ def mux_video(
     check_window(start, duration)
     with open_media(video_source) as source:
         video = video_stream(source, video_source)
-        video_length = _video_length(video_source)
-        if start >= video_length:
+        whole = video_length(video_source)
+        if start >= whole:
             raise AudioXError(
-                f"The start time {start:g} s lies beyond the end of the video, which is {float(video_length):.2f} s "
+                f"The start time {start:g} s lies beyond the end of the video, which is {float(whole):.2f} s "
                 "long; start earlier."
             )
-        length = video_length - Fraction(start) if duration is None else Fraction(duration)
+        length = whole - Fraction(start) if duration is None else Fraction(duration)
         origin = time_origin(video) + Fraction(start)
         has_sound = mode != "replace" and len(source.streams.audio) > 0
         track = _sound_track(
@@ -123,7 +123,7 @@ def mux_video(
             with _Writer(temporary, source, copied, codec, track, scale, destination.name) as writer:
                 if start > 0:
                     source.seek(int(origin / video.time_base), stream=video)
-                for packet in _packets(source, copied, origin, length):
+                for packet in shifted_packets(source, copied, origin, length):
                     _check_beginning(packet, video, start, destination)
                     writer.write(packet)
                 writer.finish()
@@ -149,24 +149,6 @@ def _check_request(source: Source, waveform, sample_rate: int, destination: Path
     return codec
 
 
-def _video_length(source: Source) -> Fraction:
-    """Seconds from the first picture to the end of the last, from the header or else from all packets."""
-    with open_media(second_view(source)) as container:
-        stream = video_stream(container, source)
-        if stream.duration:
-            return stream.duration * stream.time_base
-        step = 1 / (stream.average_rate or stream.guessed_rate or 25)
-        ends = (
-            packet.pts * packet.time_base + max((packet.duration or 0) * packet.time_base, step)
-            for packet in container.demux(stream)
-            if packet.pts is not None
-        )
-        end = max(ends, default=None)
-        if end is None:
-            raise AudioXError(f"{source_name(source)} holds no pictures; give another video.")
-        return round(end / stream.time_base) * stream.time_base - time_origin(stream)
-
-
 def _sound_track(
     waveform, sample_rate: int, codec: str, length: Fraction, offset: float, gain_db: float, **original
 ) -> SoundTrack:
@@ -174,66 +156,6 @@ def _sound_track(
     rate = sample_rate if sample_rate in rates else 48000
     sound = resample(waveform.detach().float().cpu(), sample_rate, rate) * 10 ** (gain_db / 20)
     return SoundTrack(sound, rate, round(offset * rate), round(length * rate), **original)
-
-
-def _packets(source, streams: list, origin: Fraction, length: Fraction) -> Iterator["av.Packet"]:
-    """Packets of the streams, timestamps moved so that `origin` becomes 0, without those after the end.
-
-    A picture after the end is kept only when an earlier picture, stored behind it, needs it.
-    """
-    late = []
-    for packet in _with_decoding_times(source.demux(streams), streams[0]):
-        shift = round(origin / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        end = round(length / packet.time_base)
-        if packet.stream.type == "subtitle":
-            if _limit_subtitle(packet, end):
-                yield packet
-        elif packet.dts >= end:
-            return
-        elif packet.pts >= end:
-            late.append(packet)
-        else:
-            yield from late
-            late.clear()
-            yield packet
-
-
-def _limit_subtitle(packet: "av.Packet", end: int) -> bool:
-    """Keep what of a subtitle lies between 0 and the end; False when nothing does."""
-    first, last = max(packet.pts, 0), min(packet.pts + (packet.duration or 0), end)
-    if packet.duration and first < last:
-        packet.pts = packet.dts = first
-        packet.duration = last - first
-    return 0 <= packet.pts < end
-
-
-def _with_decoding_times(packets, video) -> Iterator["av.Packet"]:
-    """Fill in the decoding times that Matroska leaves out before the first key frame is through."""
-    waiting = []
-    for packet in packets:
-        if packet.pts is None or packet.size == 0:  # the end marker
-            continue
-        if packet.stream.index == video.index and packet.dts is None:
-            waiting.append(packet)
-            continue
-        if waiting and packet.stream.index == video.index:
-            yield from _filled(waiting, packet.dts)
-            waiting.clear()
-        if packet.dts is None:
-            packet.dts = packet.pts
-        yield packet
-    yield from _filled(waiting, None)
-
-
-def _filled(waiting: list, next_dts: int | None) -> Iterator["av.Packet"]:
-    for index, packet in enumerate(waiting):
-        if next_dts is None:
-            packet.dts = packet.pts
-        else:
-            step = packet.duration or 1
-            packet.dts = min(next_dts - (len(waiting) - index) * step, packet.pts)
-        yield packet
 
 
 def _check_beginning(packet, video, start: float, destination: Path) -> None:

@@ -1,0 +1,48 @@
+"""From decoded frames and images to the uint8 pictures that the vision encoders start from."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize uint8 (N, 3, H, W) to (N, 3, size, size), bilinear with antialiasing, not keeping the aspect ratio.
+
+    Computed in float and rounded, which is what the models were trained with; integer kernels differ by one.
+    """
+    if pictures.shape[-2:] == (size, size):
+        return pictures
+    resized = F.interpolate(pictures.float(), (size, size), mode="bilinear", antialias=True)
+    return resized.round_().to(torch.uint8)
+
+
+def frame_pixels(frame) -> torch.Tensor:
+    """RGB uint8 (3, H, W) of a frame, turned and mirrored as its display matrix says."""
+    pixels = frame.to_ndarray(format="rgb24")  # (H, W, 3)
+    a, b, c, d = _display_matrix(frame)
+    if abs(b) > abs(a):  # columns of the source become rows
+        pixels = pixels.transpose(1, 0, 2)
+        a, d = c, b
+    pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+
+
+def _display_matrix(frame) -> tuple[int, int, int, int]:
+    """(a, b, c, d): a source point (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all side data of its FFmpeg (EXIF); it still knows the angle
+        return {90: (0, -1, 1, 0), -90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}.get(
+            frame.rotation, (1, 0, 0, 1)
+        )
+    if matrix is None:
+        return 1, 0, 0, 1
+    values = np.frombuffer(bytes(matrix), np.int32).tolist()
+    return values[0], values[1], values[3], values[4]
+
+
+def image_pixels(image: torch.Tensor) -> torch.Tensor:
+    """uint8 (3, H, W) of one image (H, W, 3)."""
+    if image.is_floating_point():
+        image = (image.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return image.permute(2, 0, 1).cpu()
