@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import get_args
 
 import comfy.model_management
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.media.mux import MODES, mux_video
+from ..audiox_core.media.mix import Mode
+from ..audiox_core.media.mux import mux_video
 from .video import untrimmed_file
 
 
@@ -31,7 +33,7 @@ class MuxVideo(io.ComfyNode):
                 io.Audio.Input("audio", tooltip="The sound; of a batch the first."),
                 io.Combo.Input(
                     "mode",
-                    options=list(MODES),
+                    options=list(get_args(Mode)),
                     tooltip="replace the video's own sound, mix both, or duck: lower its own while the new one plays.",
                 ),
                 io.Float.Input(
