@@ -76,12 +76,13 @@ def test_pictures_are_copied_and_the_length_is_exact(tmp_path, suffix, with_soun
     )
     before = source.read_bytes()
     for seconds in (0.7, 5.0):
-        result = mux_video(source, maker.tone(seconds, hertz=1000), RATE, tmp_path / f"b{suffix}", mode=mode)
+        new = maker.tone(seconds, hertz=1000, level=0.3)
+        result = mux_video(source, new, RATE, tmp_path / f"b{suffix}", mode=mode)
         assert picture_packets(result) == picture_packets(source)
         assert picture_times(result) == picture_times(source)
         read, read_rate = read_audio(result)
         assert read.shape == (2, round(1.5 * read_rate))
-        assert tone_level(read[:, : read_rate // 2], 1000, read_rate) == pytest.approx(0.5, abs=0.02)
+        assert tone_level(read[:, : read_rate // 2], 1000, read_rate) == pytest.approx(0.3, abs=0.01)
     assert source.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
 
@@ -91,11 +92,13 @@ def test_pictures_are_copied_and_the_length_is_exact(tmp_path, suffix, with_soun
 def test_stated_lengths_are_what_was_asked(tmp_path, rate, duration):
     source = maker.make_video(tmp_path / "a.mp4", rate=rate, count=50, sound=maker.tone(2.0))
     result = mux_video(source, maker.tone(10.0), RATE, tmp_path / "b.mp4", duration=duration)
-    asked = Fraction(duration) if duration else 50 / Fraction(rate)
+    whole = stream_seconds(source)[0]
+    assert abs(whole - 50 / Fraction(rate)) < 1e-3  # FFmpeg's mp4 states lengths in milliseconds unless told otherwise
+    asked = Fraction(str(duration)) if duration else whole
     video, audio, file = stream_seconds(result)
     assert round(audio * RATE) == round(asked * RATE)
     assert abs(file - asked) < 1e-4
-    assert abs(video - min(asked, 50 / Fraction(rate))) < 1e-4
+    assert abs(video - min(asked, whole)) < 5e-4
     expected = [n for n in range(50) if n / Fraction(rate) < asked]
     assert shown_numbers(result) == expected
     with av.open(str(result)) as opened:  # a decoder that knows no edit list finds less than a frame more
@@ -105,7 +108,8 @@ def test_stated_lengths_are_what_was_asked(tmp_path, rate, duration):
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
 def test_matroska_ends_where_asked(tmp_path, suffix):
-    source = maker.make_video(tmp_path / f"a{suffix}", rate=25, count=50, **SOURCES[suffix])
+    options = {"options": {"bf": "0"}} if suffix == ".mkv" else SOURCES[suffix]
+    source = maker.make_video(tmp_path / f"a{suffix}", rate=25, count=50, **options)
     result = mux_video(source, maker.tone(10.0), RATE, tmp_path / f"b{suffix}", duration=1.2)
     read, rate = read_audio(result)
     assert read.shape[1] == round(1.2 * rate)

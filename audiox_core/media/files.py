@@ -52,7 +52,7 @@ def _unreadable(source: Source, reason: str) -> AudioXError:
 
 
 class FileView(io.RawIOBase):
-    """A second reader of an open file, with a position of its own."""
+    """A second reader of an open file, with a position of its own; it leaves the file's position alone."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.place = file, 0
@@ -67,14 +67,18 @@ class FileView(io.RawIOBase):
         return self.place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        before = self.file.tell()
         if whence == io.SEEK_CUR:
             offset, whence = self.place + offset, io.SEEK_SET
         self.place = self.file.seek(offset, whence)
+        self.file.seek(before)
         return self.place
 
     def readinto(self, buffer) -> int:
+        before = self.file.tell()
         self.file.seek(self.place)
         data = self.file.read(len(buffer))
+        self.file.seek(before)
         buffer[: len(data)] = data
         self.place += len(data)
         return len(data)

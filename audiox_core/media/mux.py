@@ -72,8 +72,9 @@ def mux_video(
     The sound is AAC in mp4, m4v and mov, Opus in webm and FLAC in mkv. It is made exactly as long as the result:
     a short one is followed by silence, a long one is cut. In mp4 and mov the length stands in the edit lists to
     the sample; a decoder that ignores them finds up to one AAC frame (1024 samples) of silence more at the end.
-    Matroska and webm round to a millisecond, and webm's header counts the last Opus packet (20 ms) in full. The
-    mix is scaled down as a whole when its peak exceeds full scale, and never scaled up.
+    Matroska and webm have no edit lists: they round to a millisecond, webm's header counts the last Opus packet
+    (20 ms) in full, and a shorter `duration` may leave a picture or two behind the end that earlier ones refer to.
+    The mix is scaled down as a whole when its peak exceeds full scale, and never scaled up.
 
     Args:
         video_source: path or seekable binary file; time 0 is its first picture.
