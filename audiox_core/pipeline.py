@@ -1,8 +1,8 @@
 """AudioX without ComfyUI: prompts in, sound out, one stage after the other.
 
-    model = AudioX(open_checkpoint("models/audiox_turbo.safetensors"))
-    prompt = model.encode(text="Typing on a keyboard")
-    sound = model.decode(model.sample(prompt, seeds=[0]), seconds=10.0)
+model = AudioX(open_checkpoint("models/audiox_turbo.safetensors"))
+prompt = model.encode(text="Typing on a keyboard")
+sound = model.decode(model.sample(prompt, seeds=[0]), seconds=10.0)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class AudioX:
 
     @property
     def variant(self) -> str:
-        """"turbo" or "base"."""
+        """ "turbo" or "base"."""
         return self.checkpoint.variant
 
     def part(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
@@ -184,9 +184,7 @@ class AudioX:
             text = torch.zeros(1, 1, network.sizes.transformer.context_width)
         return network.context(text.to(**place), *(None if x is None else x.to(**place) for x in encoded))
 
-    def decode(
-        self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False
-    ) -> Tensor:
+    def decode(self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False) -> Tensor:
         """Sound (B, 2, samples) at 44.1 kHz, trimmed to `seconds`, on the CPU in float32."""
         if not 0 < seconds <= lengths.CLIP_SECONDS:
             raise AudioXError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 import comfy.conds
 import comfy.latent_formats
@@ -19,9 +20,7 @@ CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT = "audiox_clip_tokens", "audiox_sync_fe
 
 def comfy_attention(transformer_options=None):
     """ComfyUI's chosen attention in the core's signature; SageAttention's low precision is audible, so it is off."""
-    return partial(
-        _optimized_attention, low_precision_attention=False, transformer_options=transformer_options or {}
-    )
+    return partial(_optimized_attention, low_precision_attention=False, transformer_options=transformer_options or {})
 
 
 def _optimized_attention(q, k, v, heads, **options):
@@ -85,10 +84,10 @@ def is_unconditional(cond: dict) -> bool:
 class AudioXConfig(comfy.supported_models_base.BASE):
     """What ComfyUI asks of a model family. Not registered with core: Load AudioX names it."""
 
-    unet_extra_config = {}
+    unet_extra_config: ClassVar = {}
     latent_format = comfy.latent_formats.StableAudio1  # 64 channels, one dimension, scale 1
-    sampling_settings = {"shift": 1.0, "multiplier": 1.0}
-    supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
+    sampling_settings: ClassVar = {"shift": 1.0, "multiplier": 1.0}
+    supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 7.0
 
     def __init__(self, sizes: NetworkSizes, variant: str) -> None:

@@ -29,9 +29,7 @@ class AudioXVAE(comfy.sd.VAE):
         model.load_state_dict(state_dict)
         self.first_stage_model = model.eval().requires_grad_(False)
         comfy.model_management.archive_model_dtypes(model)
-        self.patcher = comfy.model_patcher.ModelPatcher(
-            model, load_device=self.device, offload_device=offload_device
-        )
+        self.patcher = comfy.model_patcher.ModelPatcher(model, load_device=self.device, offload_device=offload_device)
         self.crop_input = False  # upstream does not crop either: the encoder's strides round down by themselves
         self.size = None
         self.model_size()

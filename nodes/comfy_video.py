@@ -67,7 +67,11 @@ class VideoEncoder:
         self.load_device = management.text_encoder_device()
         dtype = management.text_encoder_dtype(self.load_device)
         self.sync = Synchformer(
-            sync_sizes, operations=comfy.ops.manual_cast, dtype=dtype, device=offload_device, attention=comfy_attention()
+            sync_sizes,
+            operations=comfy.ops.manual_cast,
+            dtype=dtype,
+            device=offload_device,
+            attention=comfy_attention(),
         )
         self.sync.eval().requires_grad_(False)
         self.sync_patcher = comfy.model_patcher.CoreModelPatcher(
@@ -84,7 +88,7 @@ class VideoEncoder:
         )
 
     def encode(self, clip_frames: torch.Tensor, sync_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 frames (N, 3, size, size) at 5 and 25 a second -> CLIP tokens (1, N * tokens, W), features (1, 240, W)."""
+        """CLIP tokens (1, N * tokens, W) and features (1, 240, W) of uint8 frames (N, 3, size, size) as `requests` asks."""
         bar = comfy.utils.ProgressBar(len(clip_frames) + len(sync_frames))
         tokens = self.encode_clip(clip_frames, bar)
         return tokens, self.encode_sync(sync_frames, bar)

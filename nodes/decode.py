@@ -28,6 +28,7 @@ class VAEDecode(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From AudioX Sample or KSampler."),
                 io.Float.Input(
                     "seconds",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=CLIP_SECONDS,
@@ -36,6 +37,7 @@ class VAEDecode(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "normalize",
+                    optional=True,
                     default=False,
                     tooltip="Scale each sound to full level, as upstream does; near-silence becomes loud.",
                 ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import comfy.utils
 import torch
 from comfy_api.latest import io
 
@@ -89,11 +88,12 @@ class EncodeVideo(io.ComfyNode):
             search_aliases=["video to audio", "video to sound", "foley", "soundtrack", "image to audio", "audiox"],
             inputs=[
                 VideoEncoderType.Input("video_encoder", tooltip="From Load AudioX."),
-                io.Video.Input("video", optional=True, tooltip="The video, read from its file. Connect this or images."),
+                io.Video.Input("video", optional=True, tooltip="The video, read from its file. Connect it or images."),
                 io.Image.Input("images", optional=True, tooltip="Frames instead of a video; one image is a still."),
                 _conditioning_input(),
                 io.Float.Input(
                     "fps",
+                    optional=True,
                     default=24.0,
                     min=0.1,
                     max=1000.0,
@@ -102,6 +102,7 @@ class EncodeVideo(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "start",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=86400.0,
@@ -110,6 +111,7 @@ class EncodeVideo(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "frame_sampling",
+                    optional=True,
                     options=["by time", "official stride"],
                     advanced=True,
                     tooltip="by time takes the frame at each time, right for any rate. official stride repeats "
@@ -158,6 +160,7 @@ class EncodeAudio(io.ComfyNode):
                 _conditioning_input(),
                 io.Float.Input(
                     "start",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=86400.0,
@@ -166,18 +169,21 @@ class EncodeAudio(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "latent",
+                    optional=True,
                     options=["sample", "mean"],
                     advanced=True,
                     tooltip="sample draws from the VAE's posterior as upstream does; mean leaves the noise out.",
                 ),
                 io.Boolean.Input(
                     "random_mask",
+                    optional=True,
                     default=False,
                     advanced=True,
                     tooltip="Silence a random 25 to 75 % of the prompt, as upstream does even when generating.",
                 ),
                 io.Int.Input(
                     "seed",
+                    optional=True,
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,

@@ -47,9 +47,7 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
     )
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported))
     model = config.get_model(state_dict)
-    patcher_class = (
-        comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    )
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     patcher = patcher_class(model, load_device=load_device, offload_device=management.unet_offload_device())
     model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
     patcher.cached_patcher_init = (load_model, (path, options))
@@ -78,18 +76,21 @@ class Load(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "variant",
+                    optional=True,
                     options=["auto", "turbo", "base"],
                     tooltip="Turbo (4 steps, no guidance) and its teacher Base have the same tensors. auto reads the "
                     "file's metadata and its name and says so when they do not tell.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
+                    optional=True,
                     options=list(WEIGHT_DTYPES),
                     advanced=True,
                     tooltip="Precision of the transformer's weights. default lets ComfyUI choose for this device.",
                 ),
                 io.Combo.Input(
                     "text_encoder",
+                    optional=True,
                     options=[FROM_CHECKPOINT, *folder_paths.get_filename_list("text_encoders")],
                     tooltip="T5-base: from the checkpoint where it holds or has one beside it, else t5-base from "
                     "models/text_encoders. A CLIPLoader of type stable_audio does as well.",
@@ -107,7 +108,7 @@ class Load(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, checkpoint, variant, weight_dtype, text_encoder) -> io.NodeOutput:
+    def execute(cls, checkpoint, variant="auto", weight_dtype="default", text_encoder=FROM_CHECKPOINT) -> io.NodeOutput:
         path = checkpoint_path(checkpoint)
         options = {"variant": None if variant == "auto" else variant, "dtype": WEIGHT_DTYPES[weight_dtype]}
         opened = open_checkpoint(path, variant=options["variant"])

@@ -33,14 +33,22 @@ class MuxVideo(io.ComfyNode):
                 io.Audio.Input("audio", tooltip="The sound; of a batch the first."),
                 io.Combo.Input(
                     "mode",
+                    optional=True,
                     options=list(get_args(Mode)),
                     tooltip="replace the video's own sound, mix both, or duck: lower its own while the new one plays.",
                 ),
                 io.Float.Input(
-                    "gain_db", default=0.0, min=-60.0, max=24.0, step=0.1, tooltip="Level of the new sound in decibels."
+                    "gain_db",
+                    optional=True,
+                    default=0.0,
+                    min=-60.0,
+                    max=24.0,
+                    step=0.1,
+                    tooltip="Level of the new sound in decibels.",
                 ),
                 io.Float.Input(
                     "offset",
+                    optional=True,
                     default=0.0,
                     min=-86400.0,
                     max=86400.0,
@@ -49,15 +57,17 @@ class MuxVideo(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "start",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=86400.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="Second of the video at which the result begins, at the picture from which it can be shown.",
+                    tooltip="Second of the video at which the result begins; a key picture must be there.",
                 ),
                 io.Float.Input(
                     "duration",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=86400.0,
@@ -70,9 +80,7 @@ class MuxVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0
-    ) -> io.NodeOutput:
+    def execute(cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0) -> io.NodeOutput:
         if audio is None:
             raise AudioXError("There is no sound to put onto the video: the audio input carries none.")
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)

@@ -32,6 +32,7 @@ class EmptyLatent(io.ComfyNode):
             inputs=[
                 io.Float.Input(
                     "seconds",
+                    optional=True,
                     default=CLIP_SECONDS,
                     min=0.1,
                     max=CLIP_SECONDS,
@@ -40,6 +41,7 @@ class EmptyLatent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "batch_size",
+                    optional=True,
                     default=1,
                     min=1,
                     max=64,
@@ -50,7 +52,7 @@ class EmptyLatent(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, seconds, batch_size) -> io.NodeOutput:
+    def execute(cls, seconds=CLIP_SECONDS, batch_size=1) -> io.NodeOutput:
         sizes = MMDiTSizes()
         samples = torch.zeros(
             batch_size,
@@ -97,6 +99,7 @@ class Sample(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
+                    optional=True,
                     default=0,
                     min=0,
                     max=1000,
@@ -104,6 +107,7 @@ class Sample(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "cfg",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=30.0,
@@ -113,12 +117,14 @@ class Sample(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "sampler",
+                    optional=True,
                     options=["auto", *SAMPLERS],
                     advanced=True,
                     tooltip="renoise is Turbo's (KSampler calls it lcm), euler is Base's; auto takes the model's own.",
                 ),
                 io.Float.Input(
                     "denoise",
+                    optional=True,
                     default=1.0,
                     min=0.01,
                     max=1.0,

@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
-    parser.add_argument("--mode", choices=("replace", "mix", "duck"), default="replace", help="with a video's own sound")
+    parser.add_argument(
+        "--mode", choices=("replace", "mix", "duck"), default="replace", help="with a video's own sound"
+    )
     parser.add_argument("--out", required=True, help=f"{', '.join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))}")
 
 
@@ -84,7 +86,9 @@ def output_paths(args: argparse.Namespace) -> list[Path]:
     out = Path(args.out)
     suffix = out.suffix.lower()
     if suffix not in (*SOUND_SUFFIXES, *VIDEO_SUFFIXES):
-        raise AudioXError(f"--out is {args.out}, expected a name that ends in {', '.join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))}.")
+        raise AudioXError(
+            f"--out is {args.out}, expected a name that ends in {', '.join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))}."
+        )
     if suffix in VIDEO_SUFFIXES and args.video is None:
         raise AudioXError(f"--out is a video ({out.name}), but there is no --video to put the sound on.")
     if not out.parent.is_dir():
@@ -139,6 +143,4 @@ def write(path: Path, sound, args: argparse.Namespace) -> None:
     if path.suffix.lower() in SOUND_SUFFIXES:
         write_audio(path, sound, SAMPLE_RATE)
         return
-    mux_video(
-        args.video, sound, SAMPLE_RATE, path, mode=args.mode, start=args.video_start, duration=args.seconds
-    )
+    mux_video(args.video, sound, SAMPLE_RATE, path, mode=args.mode, start=args.video_start, duration=args.seconds)
