@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..errors import AudioXError
+from ..model.encoders import ClipSizes, T5Sizes
+from ..model.network import AudioXNetwork, NetworkSizes
 from ..model.shapes import layer_count
+from ..model.synchformer import Synchformer, SynchformerSizes
+from ..model.vae import OobleckVAE, VAESizes
 from .official import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
 from .transforms import Shape
 
@@ -59,7 +61,7 @@ def read_sizes(part: str, shapes: Mapping[str, Shape]) -> Any:
     """
     if part == TOKENIZER:
         return None
-    return _sizes_class(part).from_shapes(shapes)
+    return _SIZES[part].from_shapes(shapes)
 
 
 def misfit(part: str, shapes: Mapping[str, Shape]) -> Misfit:
@@ -91,7 +93,7 @@ def expected_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
         return _t5_shapes(shapes)
     if part == CLIP_VISION:
         return _clip_shapes(shapes)
-    model = _meta_model(part, read_sizes(part, shapes), None)
+    model = _MODELS[part](read_sizes(part, shapes), device="meta")
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
@@ -99,35 +101,21 @@ def float32_names(part: str, shapes: Mapping[str, Shape]) -> frozenset[str]:
     """Tensors that the model keeps in float32 whatever type is asked for."""
     if part != NETWORK:
         return frozenset()
-    model = _meta_model(part, read_sizes(part, shapes), torch.float16)
+    model = _MODELS[part](read_sizes(part, shapes), dtype=torch.float16, device="meta")
     return frozenset(name for name, tensor in model.state_dict().items() if tensor.dtype == torch.float32)
 
 
-_CLASSES = {
-    NETWORK: ("network", "NetworkSizes", "AudioXNetwork"),
-    VAE: ("vae", "VAESizes", "OobleckVAE"),
-    SYNCHFORMER: ("synchformer", "SynchformerSizes", "Synchformer"),
-    CLIP_VISION: ("encoders", "ClipSizes", None),
-    T5: ("encoders", "T5Sizes", None),
+_SIZES = {
+    NETWORK: NetworkSizes, VAE: VAESizes, SYNCHFORMER: SynchformerSizes, CLIP_VISION: ClipSizes, T5: T5Sizes,
 }
-
-
-def _sizes_class(part: str) -> type:
-    module, sizes, _ = _CLASSES[part]
-    return getattr(importlib.import_module(f"..model.{module}", __package__), sizes)
-
-
-def _meta_model(part: str, sizes: Any, dtype: torch.dtype | None) -> nn.Module:
-    module, _, name = _CLASSES[part]
-    model = getattr(importlib.import_module(f"..model.{module}", __package__), name)
-    return model(sizes, dtype=dtype, device="meta")
+_MODELS = {NETWORK: AudioXNetwork, VAE: OobleckVAE, SYNCHFORMER: Synchformer}
 
 
 def _wrong_rank(part: str, shapes: Mapping[str, Shape]) -> tuple[tuple[str, Shape, Shape], ...]:
     """Tensors with another number of dimensions than the released model's, which sizes cannot be read off."""
-    if part in (T5, CLIP_VISION):
+    if part not in _MODELS:
         return ()
-    model = _meta_model(part, _sizes_class(part)(), None)
+    model = _MODELS[part](_SIZES[part](), device="meta")
     released = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     wrong = []
     for name, shape in shapes.items():

@@ -31,7 +31,7 @@ STRIPPED = ("module.", "model.", "student.", "student.model.", "student.module."
 
 _HINTS = (
     ("turbo", re.compile(r"turbo|student|distill|(?<![a-z])dmd(?![a-z])")),
-    ("base", re.compile(r"teacher|pretrained_ckpt|(?<![a-z0-9]-)(?<![a-z])base(?![a-z])")),
+    ("base", re.compile(r"teacher|pretrained_ckpt|(?<![a-z])base(?![a-z])")),
     ("AudioX-MAF-MMDiT", re.compile(r"maf|mmdit")),
 )
 
@@ -82,13 +82,8 @@ def find_layout(path: Path | str, variant: str | None = None) -> Layout:
         AudioXError: nothing there, no model among the files, or several with nothing to choose by.
     """
     path = Path(path)
-    if path.is_dir():
-        model = _model_in(path, variant)
-        roots = [model.parent, model.parent.parent, path] if model.parent != path else [path]
-    else:
-        model = path
-        roots = [path.parent, path.parent.parent]
-    return _with_companions(model, roots)
+    model = _model_in(path, variant) if path.is_dir() else path
+    return _with_companions(model, [model.parent, model.absolute().parent.parent])
 
 
 def variant_hint(path: Path) -> tuple[str, str] | None:

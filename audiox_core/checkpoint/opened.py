@@ -12,6 +12,7 @@ import torch
 
 from ..errors import AudioXError
 from ..lengths import PROMPT_SAMPLES
+from ..model.vae import OobleckVAE, silence_statistics
 from .contents import Origin, Origins
 from .expect import SILENCE_NAMES, float32_names, read_sizes
 from .layout import Layout
@@ -117,8 +118,6 @@ class Checkpoint:
                 f"{self.layout.model} has no VAE and no statistics of silence, which the model needs "
                 f"without an audio prompt: {WHERE[VAE]}."
             )
-        from ..model.vae import OobleckVAE, silence_statistics
-
         audio = self.sizes[NETWORK].audio
         vae = OobleckVAE(self.sizes[VAE], device="meta")
         vae.load_state_dict(self.state_dict(VAE, torch.float32), assign=True)
@@ -206,13 +205,21 @@ class Reading:
 
     def equal(self, one: Origin, other: Origin) -> bool:
         """Are two native tensors the same, in the coarser of their two types?"""
-        coarse = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
         if one.shape != other.shape:
             return False
-        pair = [self.tensor(origin, coarse) for origin in (one, other)]
-        same = torch.equal(*pair)
-        self.done(one, pair[0])
-        self.done(other, pair[1])
+        if one.recipe.transform is not other.recipe.transform:
+            coarse = coarser(one.dtype, other.dtype)
+            return torch.equal(self.tensor(one, coarse), self.tensor(other, coarse))
+        pairs = zip(one.recipe.sources, other.recipe.sources, strict=True)
+        return all(self._equal_sources(one, a, other, b) for a, b in pairs)
+
+    def _equal_sources(self, one: Origin, a: str, other: Origin, b: str) -> bool:
+        opened = self._opened(one), self._opened(other)
+        stored = opened[0].read(a), opened[1].read(b)
+        coarse = coarser(*(tensor.dtype for tensor in stored))
+        same = torch.equal(*(tensor.to(coarse) for tensor in stored))
+        for file, tensor in zip(opened, stored, strict=True):
+            file.done(tensor)
         return same
 
     def _opened(self, origin: Origin) -> OpenTensors:
@@ -236,6 +243,11 @@ def describe_origins(origins: Origins) -> dict[str, Any]:
         "bytes": sum(torch.Size(origin.shape).numel() * origin.dtype.itemsize for origin in origins.values()),
         "dtypes": types,
     }
+
+
+def coarser(*dtypes: torch.dtype) -> torch.dtype:
+    """The type that takes the fewest bytes."""
+    return min(dtypes, key=lambda dtype: dtype.itemsize)
 
 
 def _final_type(stored: torch.dtype, wanted: torch.dtype | None) -> torch.dtype:
