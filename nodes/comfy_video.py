@@ -88,7 +88,7 @@ class VideoEncoder:
         )
 
     def encode(self, clip_frames: torch.Tensor, sync_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """CLIP tokens (1, N * tokens, W) and features (1, 240, W) of uint8 frames (N, 3, size, size) as `requests` asks."""
+        """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) of uint8 frames (N, 3, size, size)."""
         bar = comfy.utils.ProgressBar(len(clip_frames) + len(sync_frames))
         tokens = self.encode_clip(clip_frames, bar)
         return tokens, self.encode_sync(sync_frames, bar)

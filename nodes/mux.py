@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from typing import get_args
@@ -12,7 +13,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.mix import Mode
-from ..audiox_core.media.mux import mux_video
+from ..audiox_core.media.mux import MP4_FAMILY, mux_video
 from .video import untrimmed_file
 
 
@@ -63,7 +64,7 @@ class MuxVideo(io.ComfyNode):
                     max=86400.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="Second of the video at which the result begins; a key picture must be there.",
+                    tooltip="Second of the video at which the result begins.",
                 ),
                 io.Float.Input(
                     "duration",
@@ -85,7 +86,7 @@ class MuxVideo(io.ComfyNode):
             raise AudioXError("There is no sound to put onto the video: the audio input carries none.")
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
         with untrimmed_file(video) as source:
-            path = temporary_path(source)
+            path = temporary_path()
             mux_video(
                 source,
                 audio["waveform"][0],
@@ -96,14 +97,22 @@ class MuxVideo(io.ComfyNode):
                 offset=offset,
                 start=start,
                 duration=duration or None,
+                subtitles=keeps_subtitles(source),
                 progress=lambda done, total: comfy.model_management.throw_exception_if_processing_interrupted(),
             )
         return io.NodeOutput(InputImpl.VideoFromFile(path))
 
 
-def temporary_path(source) -> str:
-    """A new file in ComfyUI's temp folder, which ComfyUI empties when it starts and stops."""
-    suffix = os.path.splitext(source)[1] if isinstance(source, str) else ".mp4"
-    handle, path = tempfile.mkstemp(prefix="audiox_", suffix=suffix, dir=folder_paths.get_temp_directory())
+def temporary_path() -> str:
+    """A new mp4 file, as Save Video writes, in the temp folder, which ComfyUI empties when it starts and stops."""
+    handle, path = tempfile.mkstemp(prefix="audiox_", suffix=".mp4", dir=folder_paths.get_temp_directory())
     os.close(handle)
     return path
+
+
+def keeps_subtitles(source) -> bool:
+    """Whether the subtitles of a video can go into an mp4 as they are: those of the mp4 family can."""
+    fits = not isinstance(source, str) or os.path.splitext(source)[1].lower() in MP4_FAMILY
+    if not fits:
+        logging.info("AudioX Mux Video writes mp4; subtitles of %s, if any, are left out.", os.path.basename(source))
+    return fits
