@@ -53,3 +53,36 @@ def comfy_0163(small_model_dir):
     from dev import OLDEST_COMFYUI
 
     yield from start(OLDEST_COMFYUI, small_model_dir)
+
+
+@pytest.fixture(scope="session")
+def released_dir(tmp_path_factory) -> Path:
+    """Turbo and Base, small, in the released layout under the released name; T5 included."""
+    from small_model import make_small_model
+
+    return make_small_model(tmp_path_factory.mktemp("released") / "AudioX-Turbo", both=True)
+
+
+@pytest.fixture(scope="session")
+def example_video(tmp_path_factory) -> Path:
+    """The video that the shipped workflows name: 10 s with sound."""
+    from media_maker import make_demo_video
+
+    return make_demo_video(tmp_path_factory.mktemp("video") / "example.mp4")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, released_dir, example_video):
+    """ComfyUI 0.30.0 (or COMFYUI_PATH) as a user has it: the files that the shipped workflows name are there.
+
+    Beside our pack it has tests/lab_nodes, which give values that no other node gives.
+    """
+    from comfy_server import ComfyServer, link_or_copy
+    from dev import COMFYUI, comfyui_tree
+
+    base = tmp_path_factory.mktemp("lab")
+    link_or_copy(ROOT / "tests" / "lab_nodes", base / "custom_nodes" / "lab_nodes")
+    with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, base=base) as server:
+        server.place_model(released_dir)
+        server.place_input(example_video)
+        yield server

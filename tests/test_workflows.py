@@ -1,0 +1,184 @@
+"""The shipped workflows: graph and prompt say the same, and a real ComfyUI runs them as they are."""
+
+import json
+
+import av
+import make_workflows
+import numpy as np
+import pytest
+from graphs import ROOT, ids_of, read_audio, shipped, video_packets
+
+NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+VIRTUAL = {"MarkdownNote", "Note"}
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
+SAMPLES = 10 * 44100
+
+
+@pytest.fixture(scope="module")
+def infos(comfy) -> dict:
+    """/object_info of a ComfyUI with the pack."""
+    return comfy.object_info()
+
+
+def graph(name: str) -> dict:
+    return json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))
+
+
+def definitions(info: dict) -> dict[str, tuple[str, dict]]:
+    """Input name -> (type, options) in the order in which the editor lays them out."""
+    found = {}
+    for kind in ("required", "optional"):
+        for name in info["input_order"].get(kind, []):
+            type_, *options = info["input"][kind][name]
+            found[name] = ("COMBO" if isinstance(type_, list) else type_, options[0] if options else {})
+    return found
+
+
+def widgets(info: dict) -> list[str | None]:
+    """Names of a node's stored widget values; None for those that never reach the server."""
+    names = []
+    for name, (type_, options) in definitions(info).items():
+        if type_ in WIDGETS:
+            names.append(name)
+            names += [None] * bool(options.get("control_after_generate"))
+            names += [None] * any(options.get(f"{kind}_upload") for kind in ("image", "video", "audio"))
+    return names
+
+
+def to_prompt(stored: dict, infos: dict) -> dict:
+    """What the editor sends to /prompt for a graph, without titles."""
+    links = {link[0]: link for link in stored["links"]}
+    prompt = {}
+    for node in stored["nodes"]:
+        if node["type"] in VIRTUAL:
+            continue
+        names = widgets(infos[node["type"]])
+        values = dict(zip(names, node["widgets_values"], strict=True))
+        values.pop(None, None)
+        for entry in node["inputs"]:
+            if entry["link"] is not None:
+                _, source, slot, *_ = links[entry["link"]]
+                values[entry["name"]] = [str(source), slot]
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": values}
+    return prompt
+
+
+def without_titles(prompt: dict) -> dict:
+    return {key: {name: node[name] for name in ("class_type", "inputs")} for key, node in prompt.items()}
+
+
+# The files
+
+
+def test_all_tasks_are_there():
+    tasks = {f"{task}_turbo" for task in ("t2a", "t2m", "v2a", "v2m", "tv2a", "tv2m")} | {"t2a_base", "v2a_base"}
+    core = {f"{task}_{variant}_core_nodes" for task in ("t2a", "v2a") for variant in ("turbo", "base")}
+    assert set(NAMES) == tasks | core == {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
+
+
+def test_the_files_are_what_the_tool_writes(infos):
+    stale = [path.name for path, text in make_workflows.files(infos).items() if path.read_text("utf-8") != text]
+    assert not stale, "run tools/make_workflows.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_graph_is_its_prompt(name, infos):
+    assert to_prompt(graph(name), infos) == without_titles(shipped(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_join_like_types(name, infos):
+    stored = graph(name)
+    nodes = {node["id"]: node for node in stored["nodes"]}
+    for number, source, from_slot, target, to_slot, type_ in stored["links"]:
+        out, into = nodes[source]["outputs"][from_slot], nodes[target]["inputs"][to_slot]
+        assert number in out["links"]
+        assert into["link"] == number
+        assert out["type"] == into["type"] == type_ == infos[nodes[source]["type"]]["output"][from_slot]
+        assert definitions(infos[nodes[target]["type"]])[into["name"]][0] == type_
+    linked = [entry["link"] for node in stored["nodes"] for entry in node["inputs"] if entry["link"] is not None]
+    assert sorted(linked) == [link[0] for link in stored["links"]]
+    assert stored["last_link_id"] == len(stored["links"])
+    assert stored["last_node_id"] == max(nodes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_graph_is_laid_out_in_its_groups(name):
+    stored = graph(name)
+    boxes = [(*node["pos"], *node["size"]) for node in stored["nodes"]]
+    for index, (x, y, width, height) in enumerate(boxes):
+        for x2, y2, width2, height2 in boxes[:index]:
+            apart = x + width <= x2 or x2 + width2 <= x or y + height <= y2 - 30 or y2 + height2 <= y - 30
+            assert apart, f"nodes {index} overlaps another one"
+    for node in stored["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        inside = [group["title"] for group in stored["groups"]
+                  if group["bounding"][0] <= x and x + width <= group["bounding"][0] + group["bounding"][2]
+                  and group["bounding"][1] <= y - 30 and y + height <= group["bounding"][1] + group["bounding"][3]]
+        assert len(inside) == (node["type"] not in VIRTUAL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_note_tells_files_and_licence(name):
+    stored = graph(name)
+    words = next(node for node in stored["nodes"] if node["type"] == "MarkdownNote")["widgets_values"][0]
+    assert all(word in words for word in ("models/audiox", "T5", "CC-BY-NC 4.0", "watermark"))
+    loader = next(node for node in stored["nodes"] if node["type"] == "AudioXLoad")
+    assert loader["properties"]["models"][0]["name"] == loader["widgets_values"][0]
+
+
+# The runs
+
+
+def short(prompt: dict) -> dict:
+    """Base in 4 steps, to save time."""
+    for key in [*ids_of(prompt, "AudioXSample"), *ids_of(prompt, "KSampler")]:
+        prompt[key]["inputs"]["steps"] = 4
+    return prompt
+
+
+def check_sound(samples: np.ndarray, rate: int) -> None:
+    assert rate == 44100
+    assert samples.shape[0] == 2
+    assert np.isfinite(samples).all()
+    assert np.sqrt(np.mean(samples**2)) > 1e-3
+    assert np.abs(samples).max() <= 1.0
+
+
+def check_video(path, source) -> None:
+    with av.open(str(path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 250
+    samples, rate = read_audio(path)
+    check_sound(samples, rate)
+    assert SAMPLES <= samples.shape[1] <= SAMPLES + 2 * 1024  # AAC comes in blocks of 1024
+    with av.open(str(path)) as container:
+        assert container.duration / av.time_base == pytest.approx(10.0, abs=1e-3)
+    assert video_packets(path) == video_packets(source)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_comfyui_runs_it(name, lab, example_video):
+    check_run(lab, shipped(name), example_video)
+
+
+@pytest.mark.parametrize("name", ["t2a_turbo", "v2a_turbo", "t2a_turbo_core_nodes"])
+def test_the_oldest_comfyui_runs_it(name, comfy_0163, released_dir, example_video):
+    if not (comfy_0163.base / "models" / "audiox" / released_dir.name).exists():
+        comfy_0163.place_model(released_dir)
+        comfy_0163.place_input(example_video)
+    check_run(comfy_0163, shipped(name), example_video)
+
+
+def check_run(server, prompt: dict, example_video) -> None:
+    """Run a shipped prompt, nothing changed but the number of steps, and look at what it saved."""
+    videos = ids_of(prompt, "SaveVideo")
+    [save] = videos or ids_of(prompt, "SaveAudio")
+    [item] = server.run(short(prompt)).files(save)
+    path = server.output_path(item)
+    if videos:
+        check_video(path, example_video)
+        return
+    assert path.suffix == ".flac"
+    samples, rate = read_audio(path)
+    check_sound(samples, rate)
+    assert samples.shape[1] == SAMPLES
