@@ -189,7 +189,7 @@ def test_silence_is_what_the_vae_makes_of_silence(small_model_dir, native):
         (None, "student.model."), (None, "module."),
     ],
 )
-def test_wrappers_and_prefixes_of_training_code_fall_off(tmp_path, model_tensors, native, wrapper, prefix, known_silence):
+def test_wrappers_and_training_prefixes_fall_off(tmp_path, model_tensors, native, wrapper, prefix, known_silence):
     content = {prefix + name: tensor for name, tensor in model_tensors.items()}
     save_pickle({wrapper: content, "step": 3} if wrapper else content, tmp_path / "turbo.ckpt")
     assert_same(open_checkpoint(tmp_path / "turbo.ckpt").state_dict("network"), native)
