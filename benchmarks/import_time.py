@@ -3,13 +3,13 @@
     python benchmarks/import_time.py [--tree PATH] [--runs 5]
 
 Each run is a fresh interpreter that imports what ComfyUI has imported before its custom nodes, and then
-the pack as ComfyUI does. The exit code is 1 when the median is over the budget.
+the pack as ComfyUI does. The fastest counts, because other work on the machine can only add; the exit code
+is 1 when it is over the budget.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +60,10 @@ def main() -> int:
     arguments = parser.parse_args()
     measure(arguments.tree)  # writes the byte code, so that the runs below do not
     runs = [measure(arguments.tree) for _ in range(arguments.runs)]
-    median = statistics.median(seconds for seconds, _ in runs)
+    best = min(seconds for seconds, _ in runs)
     times = " ".join(f"{seconds:.3f}" for seconds, _ in runs)
-    print(f"pack import: {median:.3f} s (runs {times}; {runs[0][1]} nodes; budget {BUDGET} s)")
-    return int(median > BUDGET)
+    print(f"pack import: {best:.3f} s (runs {times}; {runs[0][1]} nodes; budget {BUDGET} s)")
+    return int(best > BUDGET)
 
 
 if __name__ == "__main__":

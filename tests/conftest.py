@@ -24,7 +24,7 @@ def small_model_dir(tmp_path_factory) -> Path:
     """A folder in the official layout with scaled-down sizes and generated weights."""
     from small_model import make_small_model
 
-    folder = tmp_path_factory.mktemp("models") / "AudioX-Turbo-small"
+    folder = tmp_path_factory.mktemp("models") / "AudioX-Turbo"
     make_small_model(folder)
     return folder
 
@@ -41,7 +41,7 @@ def start(version: str, model: Path):
 
 @pytest.fixture(scope="session")
 def comfy(small_model_dir):
-    """ComfyUI 0.30.0 (or COMFYUI_PATH) with the pack; the model is models/audiox/AudioX-Turbo-small."""
+    """ComfyUI 0.30.0 (or COMFYUI_PATH) with the pack; the model is models/audiox/AudioX-Turbo."""
     from dev import COMFYUI
 
     yield from start(COMFYUI, small_model_dir)

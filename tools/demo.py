@@ -118,7 +118,7 @@ def main() -> int:
         if model is None:
             print("Model: small, in the released format, with generated weights. It makes noise, not music.",
                   flush=True)
-            model = Path(scratch) / "AudioX-Turbo-small"
+            model = Path(scratch) / "AudioX-Turbo"
             make_small_model(model)
         try:
             result = make_sound(model, video, f"{video.stem}_with_sound.mp4")
