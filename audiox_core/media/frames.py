@@ -292,8 +292,9 @@ def _decoded(container, stream) -> Iterator[_Picture]:
 
 
 def _length(frame, stream) -> Fraction:
-    if frame.duration:
-        return frame.duration * frame.time_base
+    ticks = getattr(frame, "duration", None)  # PyAV 14 does not have it
+    if ticks:
+        return ticks * frame.time_base
     rate = stream.average_rate or stream.guessed_rate
     return 1 / rate if rate else Fraction(1, 25)
 

@@ -233,7 +233,6 @@ class _Writer:
                 f"The {stream.type} stream ({kind}) cannot be copied into {suffix}; write the kind of file that the "
                 f"source is, or .mkv, {advice}."
             ) from error
-        copy.time_base = stream.time_base
         if suffix.lower() in MP4_FAMILY and stream.codec_context.codec_tag in (
             "hvc1",
             "hev1",
@@ -243,7 +242,7 @@ class _Writer:
             copy.codec_context.codec_tag = stream.codec_context.codec_tag
         kept = {key: text for key, text in stream.metadata.items() if not key.upper().startswith(STATISTICS)}
         copy.metadata.update(kept)
-        copy.disposition = stream.disposition
+        copy.disposition = stream.disposition.value  # PyAV 14 takes nothing but an int
         return copy
 
     def _mux(self, packet: "av.Packet") -> None:
