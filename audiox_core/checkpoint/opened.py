@@ -190,8 +190,8 @@ class Reading:
         """One native tensor; a view into the mapped file when nothing has to be done to it."""
         opened = self._opened(origin)
         sources = [opened.read(name) for name in origin.recipe.sources]
-        made = origin.recipe.transform.apply(*sources).to(dtype)
-        if made is not sources[0]:
+        made = origin.recipe.transform.apply(*sources, dtype=dtype)
+        if made.data_ptr() != sources[0].data_ptr():
             for source in sources:
                 opened.done(source)
         return made

@@ -12,28 +12,28 @@ Shape = tuple[int, ...]
 class Transform:
     """A function of one or two source tensors, and what it does to their shapes (so nothing need be read).
 
-    `apply` returns float32 where it computes and the source's own dtype where it only moves numbers.
+    arrange: puts the numbers in order, as a view where it can, so that ordering and casting are one copy.
     least_rank: dimensions that the last source needs to have for it.
     """
 
     name: str
-    apply: Callable[..., torch.Tensor]
+    arrange: Callable[..., torch.Tensor]
     shape: Callable[..., Shape]
     least_rank: int = 1
 
+    def apply(self, *sources: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The native tensor, contiguous, in a type or in the one that `arrange` gives.
+
+        It shares memory with the source when there is nothing to do.
+        """
+        arranged = self.arrange(*sources)
+        made = arranged.to(dtype or arranged.dtype, memory_format=torch.contiguous_format).contiguous()
+        return made.view(self.shape(*(tuple(source.shape) for source in sources)))
+
 
 def _split_qkv(rows: torch.Tensor) -> torch.Tensor:
-    """Interleaved rows (row 3r + j is row r of q, k, v) -> q, k and v one after the other."""
-    return rows.unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1).contiguous()
-
-
-def _even_rows(rows: torch.Tensor) -> torch.Tensor:
-    return rows[0::2].contiguous()
-
-
-def _join_taps(weight: torch.Tensor) -> torch.Tensor:
-    """Convolution (out, in, 3) -> matrix (out, 3 in): previous, own, next position; `model.mmdit.taps`."""
-    return weight.transpose(1, 2).flatten(1).contiguous()
+    """Interleaved rows (row 3r + j is row r of q, k, v) -> (3, rows, ...): q, k and v one after the other."""
+    return rows.unflatten(0, (-1, 3)).transpose(0, 1)
 
 
 def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -43,8 +43,13 @@ def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tens
     return direction * (gain.float() / norm)
 
 
+def _join_taps(weight: torch.Tensor) -> torch.Tensor:
+    """Convolution (out, in, 3) -> (out, 3, in): previous, own and next position, for `model.mmdit.taps`."""
+    return weight.transpose(1, 2)
+
+
 KEEP = Transform("keep", lambda x: x, lambda shape: shape, least_rank=0)
 SPLIT_QKV = Transform("split qkv", _split_qkv, lambda shape: shape)
-EVEN_ROWS = Transform("even rows", _even_rows, lambda shape: ((shape[0] + 1) // 2, *shape[1:]))
-JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]), 3)
+EVEN_ROWS = Transform("even rows", lambda rows: rows[0::2], lambda shape: ((shape[0] + 1) // 2, *shape[1:]))
+JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]), least_rank=3)
 FOLD = Transform("fold weight norm", _fold_weight_norm, lambda gain, direction: direction)
