@@ -103,4 +103,5 @@ class LabLoadedModels:
         return ({"samples": torch.zeros(1, 1, len(comfy.model_management.current_loaded_models))},)
 
 
-NODE_CLASS_MAPPINGS = {cls.__name__: cls for cls in (LabAudio, LabLatent, LabModel, LabNoneClip, LabLCM, LabLoadedModels)}
+NODES = (LabAudio, LabLatent, LabModel, LabNoneClip, LabLCM, LabLoadedModels)
+NODE_CLASS_MAPPINGS = {cls.__name__: cls for cls in NODES}
