@@ -131,11 +131,15 @@ class Checkpoint:
         return {name: value.contiguous() for name, value in zip(SILENCE_NAMES, values, strict=True)}
 
     def check_vae_copies(self) -> None:
-        """Compare the VAE's copies value by value.
+        """Compare the VAE's copies value by value, once.
 
         Raises:
             AudioXError: they differ; upstream would encode with one and decode with the other.
         """
+        _ = self._vae_copies_agree
+
+    @cached_property
+    def _vae_copies_agree(self) -> bool:
         reading = Reading()
         for copy in self.vae_copies:
             for name, origin in copy.items():
@@ -145,6 +149,7 @@ class Checkpoint:
                         f"The VAE in {used.file.path} and the one in {origin.file.path} differ at "
                         f"{origin.recipe.sources[-1]}; name the right one as `vae`."
                     )
+        return True
 
     def describe(self) -> dict[str, Any]:
         """What was found, as plain values: variant, parts with file, counts, bytes, types and sizes."""
