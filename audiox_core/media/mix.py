@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Literal
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -85,11 +86,9 @@ class SoundTrack:
 
     def _duck_gains(self, start: int, length: int) -> torch.Tensor:
         """Gain of each sample, linear between the points of the curve."""
-        places = torch.arange(start, start + length, dtype=torch.float64) * (HOPS_A_SECOND / self.rate) - 0.5
-        places = places.clamp(0, len(self.ducking) - 1)
-        low = places.long()
-        high = (low + 1).clamp(max=len(self.ducking) - 1)
-        return torch.lerp(self.ducking[low], self.ducking[high], (places - low).float())
+        samples = np.arange(start, start + length)
+        points = (np.arange(len(self.ducking)) + 0.5) * (self.rate / HOPS_A_SECOND)
+        return torch.from_numpy(np.interp(samples, points, self.ducking.numpy()).astype(np.float32))
 
     def _original_blocks(self, size: int) -> Iterator[torch.Tensor]:
         """The original in blocks (2, size) from sample 0, silence where it has none, without end."""
