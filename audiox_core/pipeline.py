@@ -85,6 +85,7 @@ class AudioX:
     def encode_text(self, text: str) -> tuple[Tensor, str]:
         """T5's tokens (1, 128, W) of a text, and what of it was cut off for being too long."""
         state_dict = self.checkpoint.state_dict
+        self.checkpoint.require("tokenizer")
         ids, mask, dropped = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
         model = self.part("t5", lambda: encoders.build_t5(self.checkpoint.sizes["t5"], state_dict("t5", self.dtype)))
         with on_device(model, self.device), torch.inference_mode():
