@@ -1,0 +1,121 @@
+"""Our side of every stage, on the same weights and inputs as `official`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from audiox_core import sampling as samplers
+from audiox_core.checkpoint import open_checkpoint
+from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, VAE
+from audiox_core.media.frames import FrameRequest, read_clip
+from audiox_core.model import encoders
+from audiox_core.model import synchformer as sync
+from audiox_core.model.conditioners import VideoConditioner, VideoSizes
+from audiox_core.model.mmdit import MMDiT, MMDiTSizes
+from audiox_core.model.network import AudioXNetwork
+from audiox_core.model.vae import OobleckVAE, VAESizes
+from tests import small_model as small
+
+from . import inputs
+from .runner import Job, Options
+
+
+def filled(model_class: type[nn.Module], sizes_class: type, tensors: dict[str, Tensor]) -> nn.Module:
+    """A model of the sizes that the tensors have, which holds these tensors."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    model = model_class(sizes_class.from_shapes(shapes), device="meta")
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def transformer(options: Options, dtype: torch.dtype) -> MMDiT:
+    shapes = small.under("model.model.", small.transformer_shapes(inputs.sizes(options.depth)))
+    return filled(MMDiT, MMDiTSizes, inputs.native(shapes, NETWORK, "transformer.", dtype))
+
+
+def evaluation(options: Options, dtype: torch.dtype) -> Job:
+    model = transformer(options, dtype)
+    modulation = model.modulation(inputs.numbers("context", 1, 384, 768).to(dtype))
+    x, t = inputs.numbers("latent", 1, 64, 236).to(dtype), torch.tensor([0.75])
+    return Job(lambda: model(x, t, modulation))
+
+
+def sampling(options: Options, dtype: torch.dtype) -> Job:
+    model = transformer(options, dtype)
+    context, start = inputs.numbers("context", 1, 384, 768).to(dtype), inputs.numbers("latent", 1, 64, 236)
+
+    def run() -> Tensor:
+        modulation = model.modulation(context)
+        denoise = samplers.from_velocity(lambda x, t: model(x.to(dtype), t, modulation).float())
+        return samplers.sample_renoise(denoise, start, samplers.flow_sigmas(4), torch.randn_like)
+
+    return Job(run, prepare=lambda: torch.manual_seed(0))
+
+
+def autoencoder(dtype: torch.dtype) -> OobleckVAE:
+    return filled(OobleckVAE, VAESizes, inputs.native(small.vae_shapes(small.RELEASED), VAE, dtype=dtype))
+
+
+def vae_decode(options: Options, dtype: torch.dtype) -> Job:
+    model, latent = autoencoder(dtype), inputs.numbers("latent", 1, 64, 236).to(dtype)
+    return Job(lambda: model.decode(latent))
+
+
+def vae_encode(options: Options, dtype: torch.dtype) -> Job:
+    model, sound = autoencoder(dtype), inputs.numbers("sound", 1, 2, 441000, scale=0.3).to(dtype)
+
+    def run() -> Tensor:
+        mean, std = model.encode_statistics(sound)
+        return model.sample(mean, std, torch.randn_like(mean))
+
+    return Job(run, prepare=lambda: torch.manual_seed(0))
+
+
+def video_conditioner(options: Options, dtype: torch.dtype) -> Job:
+    shapes = small.conditioner_shapes(small.RELEASED)
+    tower = inputs.native({name: shape for name, shape in shapes.items() if "visual_encoder" in name}, CLIP_VISION)
+    tower = {name: tensor.to(dtype) for name, tensor in tower.items()}
+    rest = {n: s for n, s in shapes.items() if n.startswith(small.VIDEO) and "visual_encoder" not in n}
+    clip = encoders.build_clip(encoders.ClipSizes(), tower)
+    conditioner = filled(VideoConditioner, VideoSizes, inputs.native(rest, NETWORK, "video.", dtype))
+    pictures, features = inputs.frames(50), inputs.numbers("sync", 1, 240, 768).to(dtype)
+    return Job(lambda: conditioner(encoders.encode_clip(clip, pictures), features))
+
+
+def synchformer(options: Options, dtype: torch.dtype) -> Job:
+    tensors = inputs.native(small.synchformer_shapes(small.RELEASED), SYNCHFORMER, dtype=dtype)
+    model = filled(sync.Synchformer, sync.SynchformerSizes, tensors)
+    clip = inputs.frames(8 + 8 * options.segments)
+    return Job(lambda: sync.encode(model, clip))
+
+
+def video_reading(options: Options, dtype: torch.dtype) -> Job:
+    path = Path(options.folder) / "clip.mp4"
+    requests = (FrameRequest(5, 50, 224), FrameRequest(25, 250, 224))
+    return Job(lambda: torch.cat(read_clip(path, requests)))
+
+
+def load(options: Options, dtype: torch.dtype, name: str = "") -> Job:
+    """Opening, reading and building of the network, the CLIP tower and the VAE, until every weight is in memory."""
+    folder = Path(options.folder)
+    path = folder / name if name else folder
+    files = [file for file in folder.rglob("*") if file.suffix in (".ckpt", ".safetensors")]
+
+    def run() -> None:
+        checkpoint = open_checkpoint(path, variant="turbo")
+        network = AudioXNetwork(checkpoint.sizes[NETWORK], device="meta")
+        network.load_state_dict(checkpoint.state_dict(NETWORK, dtype), assign=True)
+        vae = OobleckVAE(checkpoint.sizes[VAE], device="meta")
+        vae.load_state_dict(checkpoint.state_dict(VAE, torch.float32), assign=True)
+        clip = encoders.build_clip(checkpoint.sizes[CLIP_VISION], checkpoint.state_dict(CLIP_VISION, dtype))
+        for model in (network, vae, clip):
+            inputs.touch(model)
+
+    return Job(run, prepare=lambda: inputs.forget(*files), inference=False)
+
+
+def load_converted(options: Options, dtype: torch.dtype) -> Job:
+    return load(options, dtype, "converted.safetensors")
