@@ -148,7 +148,7 @@ class Sample(io.ComfyNode):
         settings = run_settings(model.model.audiox_variant, steps=steps, cfg=cfg, sampler=sampler)
         samples = latent["samples"]
         if 0 in samples.shape:
-            raise AudioXError(f"The latent has the shape {list(samples.shape)}, so it is empty: use Empty AudioX Latent.")
+            raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): remake it.")
         indices = latent.get("batch_index", range(samples.shape[0]))
