@@ -6,6 +6,7 @@ import av
 import make_workflows
 import numpy as np
 import pytest
+from dev import COMFYUI
 from graphs import ROOT, ids_of, read_audio, shipped, video_packets
 from media_maker import make_demo_video
 
@@ -77,7 +78,10 @@ def test_all_tasks_are_there():
     assert set(NAMES) == tasks | core == {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
 
 
-def test_the_files_are_what_the_tool_writes(infos):
+def test_the_files_are_what_the_tool_writes(infos, comfy):
+    version = comfy.get("/system_stats")["system"]["comfyui_version"]
+    if version != COMFYUI:
+        pytest.skip(f"the files are written with ComfyUI {COMFYUI}; {version} may name or order core's inputs otherwise")
     stale = [path.name for path, text in make_workflows.files(infos).items() if path.read_text("utf-8") != text]
     assert not stale, "run tools/make_workflows.py"
 
