@@ -101,6 +101,10 @@ def audio(golden: Golden) -> None:
         noise = torch.randn(mean.shape, generator=generator)
         golden.check("masked_eps", noise)
         golden.check("out_masked", model(vae.sample(*masked, noise)))
+    resampling(golden)
+
+
+def resampling(golden: Golden) -> None:
     for name in golden.names:
         if found := re.fullmatch(r"resampled_(\d+)_to_(\d+)", name):
             golden.check(name, resample(golden.input("resample_in"), int(found[1]), int(found[2])))
@@ -301,6 +305,7 @@ PARTS = {
     "video conditioner": video,
     "read_video": preprocess,
     "audio conditioner": audio,
+    "audio resampling": resampling,
     "multimodal adaptive fusion": maf,
     "diffusion transformer": transformer,
     "few-step sampler": few_step_sampler,
