@@ -35,8 +35,6 @@ STAND_INS = (
 class StandIn(types.ModuleType):
     """A module whose every name is an empty class."""
 
-    __path__: list[str] = []
-
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -52,7 +50,9 @@ class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec):
-        return StandIn(spec.name)
+        made = StandIn(spec.name)
+        made.__path__ = []
+        return made
 
     def exec_module(self, module) -> None:
         vars(module).update(CONTENTS.get(module.__name__, {}))

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +89,7 @@ class Side:
             kind, value = self.pipe.recv()
         except EOFError:
             self.process.join(10)
-            kind, value = "error", f"its process ended with exit code {self.process.exitcode} (out of memory?)"
+            kind, value = "error", f"its process ended with exit code {self.process.exitcode}; see above"
         if kind == "error":
             self.result.error = value
             return None
@@ -112,7 +111,10 @@ def run_sides(stage: str, labels: list[str], options: Options, repeat: int, toge
 
 
 def _serve(pipe, stage: str, label: str, options: Options) -> None:
-    """The process's life: build, then run on request; answers are ("ok", value) or ("error", sentence)."""
+    """The process's life: build, then run on request; answers are ("ok", value) or ("error", sentence).
+
+    An exception ends the process, with its traceback on stderr.
+    """
     os.dup2(2, 1)  # what libraries print must not mix with the table
     try:
         import torch
@@ -130,9 +132,6 @@ def _serve(pipe, stage: str, label: str, options: Options) -> None:
         pipe.send(("ok", None if peak is None else peak - base))
     except SystemExit as error:
         pipe.send(("error", str(error)))
-    except Exception as error:  # the boundary of the process: whatever it is, the table shows it
-        traceback.print_exc(file=sys.stderr)
-        pipe.send(("error", f"{type(error).__name__}: {error}"))
 
 
 def build(stage: str, label: str, options: Options, torch) -> Job:
