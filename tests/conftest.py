@@ -65,10 +65,10 @@ def released_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def example_video(tmp_path_factory) -> Path:
-    """The video that the shipped workflows name: with sound, and 2 s short, because a CPU needs long for 10."""
+    """The video that the shipped workflows name: with sound, and 1 s short, because a CPU needs long for 10."""
     from media_maker import make_demo_video
 
-    return make_demo_video(tmp_path_factory.mktemp("video") / "example.mp4", seconds=2.0)
+    return make_demo_video(tmp_path_factory.mktemp("video") / "example.mp4", seconds=1.0)
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ SAMPLES = 10 * 44100
 
 
 @pytest.fixture(scope="module")
-def infos(comfy) -> dict:
+def infos(lab) -> dict:
     """/object_info of a ComfyUI with the pack."""
-    return comfy.object_info()
+    return lab.object_info()
 
 
 def graph(name: str) -> dict:
@@ -78,8 +78,8 @@ def test_all_tasks_are_there():
     assert set(NAMES) == tasks | core == {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
 
 
-def test_the_files_are_what_the_tool_writes(infos, comfy):
-    version = comfy.get("/system_stats")["system"]["comfyui_version"]
+def test_the_files_are_what_the_tool_writes(infos, lab):
+    version = lab.get("/system_stats")["system"]["comfyui_version"]
     if version != COMFYUI:
         pytest.skip(f"the files are written with ComfyUI {COMFYUI}, not {version}")
     stale = [path.name for path, text in make_workflows.files(infos).items() if path.read_text("utf-8") != text]
@@ -174,14 +174,12 @@ def test_a_video_of_ten_seconds(lab, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["t2a_turbo", "v2a_turbo", "t2a_turbo_core_nodes"])
-def test_the_oldest_comfyui_runs_it(name, comfy_0163, released_dir, example_video):
-    if not (comfy_0163.base / "models" / "audiox" / released_dir.name).exists():
-        comfy_0163.place_model(released_dir)
-        comfy_0163.place_input(example_video)
+def test_the_oldest_comfyui_runs_it(name, comfy_0163, example_video):
+    comfy_0163.place_input(example_video)
     check_run(comfy_0163, shipped(name), example_video)
 
 
-def check_run(server, prompt: dict, source, seconds: float = 2.0) -> None:
+def check_run(server, prompt: dict, source, seconds: float = 1.0) -> None:
     """Run a shipped prompt, nothing changed but the number of steps, and look at what it saved."""
     videos = ids_of(prompt, "SaveVideo")
     [save] = videos or ids_of(prompt, "SaveAudio")
