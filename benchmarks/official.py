@@ -199,3 +199,8 @@ def load(options: Options) -> Job:
             inputs.touch(read(settings, str(model), str(vae), device="cpu")[0])
 
     return Job(run, prepare=lambda: inputs.forget(vae, model), inference=False)
+
+
+def load_converted(options: Options) -> Job:
+    """Upstream has no converted form: its own files, to compare ours with."""
+    return load(options)
