@@ -19,15 +19,16 @@ class AudioXVAE(comfy.sd.VAE):
     """
 
     def __init__(self, sizes: VAESizes, state_dict: dict[str, torch.Tensor]) -> None:
+        """state_dict: float32 tensors under native names; the VAE keeps them as they are."""
         # ComfyUI configures an audio VAE by the keys it is given; on the meta device that costs nothing, and the
         # placeholder model is replaced below.
         with torch.device("meta"):
             placeholder = comfy.ldm.audio.autoencoder.AudioOobleckVAE().state_dict()
             super().__init__(sd=placeholder, dtype=torch.float32)
         offload_device = comfy.model_management.vae_offload_device()
-        model = OobleckVAE(sizes, operations=comfy.ops.manual_cast, dtype=torch.float32, device=offload_device)
-        model.load_state_dict(state_dict)
-        self.first_stage_model = model.eval().requires_grad_(False)
+        model = OobleckVAE(sizes, operations=comfy.ops.manual_cast, dtype=torch.float32, device="meta")
+        model.load_state_dict(state_dict, assign=True)
+        self.first_stage_model = model.to(offload_device).eval().requires_grad_(False)
         comfy.model_management.archive_model_dtypes(model)
         self.patcher = comfy.model_patcher.ModelPatcher(model, load_device=self.device, offload_device=offload_device)
         self.crop_input = False  # upstream does not crop either: the encoder's strides round down by themselves

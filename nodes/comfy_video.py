@@ -13,11 +13,12 @@ import comfy.ops
 import comfy.utils
 import torch
 
+from ..audiox_core.checkpoint import Checkpoint
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
 from ..audiox_core.media.frames import FrameRequest
 from ..audiox_core.model.encoders import ClipSizes, normalise_clip
-from ..audiox_core.model.synchformer import Synchformer, SynchformerSizes, encode
+from ..audiox_core.model.synchformer import Synchformer, encode
 from .comfy_network import comfy_attention
 
 CLIP_BATCH = 10
@@ -59,26 +60,22 @@ def load_clip_vision(sizes: ClipSizes, state_dict: dict) -> comfy.clip_vision.Cl
 class VideoEncoder:
     """What Encode Video Prompt needs: both encoders, each with its own patcher."""
 
-    def __init__(self, clip_sizes: ClipSizes, clip_sd: dict, sync_sizes: SynchformerSizes, sync_sd: dict) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         management = comfy.model_management
-        self.clip_sizes, self.sync_sizes = clip_sizes, sync_sizes
-        self.clip = load_clip_vision(clip_sizes, clip_sd)
-        offload_device = management.text_encoder_offload_device()
+        self.clip_sizes, self.sync_sizes = checkpoint.sizes["clip_vision"], checkpoint.sizes["synchformer"]
+        self.clip = load_clip_vision(self.clip_sizes, checkpoint.state_dict("clip_vision"))
         self.load_device = management.text_encoder_device()
+        offload_device = management.text_encoder_offload_device()
         dtype = management.text_encoder_dtype(self.load_device)
         self.sync = Synchformer(
-            sync_sizes,
-            operations=comfy.ops.manual_cast,
-            dtype=dtype,
-            device=offload_device,
-            attention=comfy_attention(),
+            self.sync_sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention()
         )
-        self.sync.eval().requires_grad_(False)
+        self.sync.load_state_dict(checkpoint.state_dict("synchformer", dtype), assign=True)
+        self.sync.to(offload_device).eval().requires_grad_(False)
+        management.archive_model_dtypes(self.sync)
         self.sync_patcher = comfy.model_patcher.CoreModelPatcher(
             self.sync, load_device=self.load_device, offload_device=offload_device
         )
-        self.sync.load_state_dict(sync_sd, assign=self.sync_patcher.is_dynamic())
-        management.archive_model_dtypes(self.sync)
 
     def requests(self) -> tuple[FrameRequest, FrameRequest]:
         """The two readings of a video, for CLIP and for Synchformer."""
@@ -109,5 +106,5 @@ class VideoEncoder:
         def report(done: int, total: int) -> None:
             bar.update_absolute(start + len(frames) * done // total)
 
-        features = encode(self.sync, frames.to(self.load_device), progress=report)
+        features = encode(self.sync, frames.to(self.load_device), dtype=torch.float32, progress=report)
         return features.to(comfy.model_management.intermediate_device()).float()

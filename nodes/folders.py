@@ -26,14 +26,12 @@ def register_folders() -> None:
 
 
 def checkpoint_names() -> list[str]:
-    """Files that may be AudioX checkpoints, our own folder first; companions such as a VAE are left out."""
+    """Files that may be AudioX checkpoints, our own folder first; companions such as a VAE are left out.
+
+    Names have forward slashes on every system, so that a workflow made on one opens on another.
+    """
     names = [*folder_paths.get_filename_list(FOLDER), *folder_paths.get_filename_list("diffusion_models")]
-    return list(dict.fromkeys(name for name in names if not is_companion(name)))
-
-
-def companion_names() -> list[str]:
-    """Files that may be a VAE or Synchformer on their own."""
-    return folder_paths.get_filename_list(FOLDER)
+    return list(dict.fromkeys(name.replace(os.sep, "/") for name in names if not is_companion(name)))
 
 
 def checkpoint_path(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
@@ -34,22 +33,27 @@ def load_model(path: str, options: dict, disable_dynamic: bool = False) -> comfy
 
 
 def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynamic: bool = False):
-    """Follows core's load_diffusion_model_state_dict, for a family that core does not list."""
+    """Follows core's load_diffusion_model_state_dict, for a family that core does not list.
+
+    The model is built without memory and takes the tensors as they come from the file, each in its final type: at
+    no time are there two copies of the weights.
+    """
     management = comfy.model_management
-    state_dict = checkpoint.state_dict("network")
     config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant)
     supported = config.supported_inference_dtypes
     load_device = management.get_torch_device()
     dtype = options["dtype"] or management.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(state_dict),
+        model_params=checkpoint.numbers("network"),
         supported_dtypes=supported,
-        weight_dtype=comfy.utils.weight_dtype(state_dict),
+        weight_dtype=checkpoint.stored_dtype("network"),
     )
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported))
-    model = config.get_model(state_dict)
+    model = config.get_model({}, device="meta")
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    patcher = patcher_class(model, load_device=load_device, offload_device=management.unet_offload_device())
-    model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
+    offload_device = management.unet_offload_device()
+    patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
+    model.load_model_weights(checkpoint.state_dict("network", dtype), assign=True)
+    model.to(offload_device)
     patcher.cached_patcher_init = (load_model, (path, options))
     return patcher
 
@@ -92,8 +96,8 @@ class Load(io.ComfyNode):
                     "text_encoder",
                     optional=True,
                     options=[FROM_CHECKPOINT, *folder_paths.get_filename_list("text_encoders")],
-                    tooltip="T5-base: from the checkpoint where it holds or has one beside it, else t5-base from "
-                    "models/text_encoders. A CLIPLoader of type stable_audio does as well.",
+                    tooltip="T5-base. from checkpoint: the one in a converted file, or in a folder t5-base beside the "
+                    "model. Or a T5-base file of models/text_encoders; a CLIPLoader of type stable_audio does as well.",
                 ),
             ],
             outputs=[
@@ -113,7 +117,7 @@ class Load(io.ComfyNode):
         options = {"variant": None if variant == "auto" else variant, "dtype": WEIGHT_DTYPES[weight_dtype]}
         opened = open_checkpoint(path, variant=options["variant"])
         model = patcher_from(opened, path, options)
-        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae"))
+        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32))
         return io.NodeOutput(model, vae, text_encoder_of(opened, text_encoder), video_encoder_of(opened))
 
 
@@ -130,9 +134,4 @@ def video_encoder_of(checkpoint: Checkpoint) -> VideoEncoder | None:
     """Video encoders of a checkpoint; None when a file of theirs is not there, which Encode Video Prompt explains."""
     if not {"clip_vision", "synchformer"} <= set(checkpoint.parts):
         return None
-    return VideoEncoder(
-        checkpoint.sizes["clip_vision"],
-        checkpoint.state_dict("clip_vision"),
-        checkpoint.sizes["synchformer"],
-        checkpoint.state_dict("synchformer"),
-    )
+    return VideoEncoder(checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,18 @@ class Checkpoint:
         """Native names and shapes of a part; the network's silence only when the file holds it."""
         self.require(part)
         return {name: origin.shape for name, origin in self.origins.get(part, {}).items()}
+
+    def numbers(self, part: str) -> int:
+        """How many numbers the tensors of a part hold."""
+        return sum(math.prod(shape) for shape in self.shapes(part).values())
+
+    def stored_dtype(self, part: str) -> torch.dtype:
+        """The type in which most numbers of a part are stored."""
+        self.require(part)
+        held: dict[torch.dtype, int] = {}
+        for origin in self.origins[part].values():
+            held[origin.dtype] = held.get(origin.dtype, 0) + math.prod(origin.shape)
+        return max(held, key=held.__getitem__)
 
     def state_dict(self, part: str, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """Tensors of a part under native names, on the CPU.
