@@ -17,7 +17,7 @@ import torch
 
 from ..errors import AudioXError
 from .files import Source, check_window, open_media, source_name, time_origin, video_stream
-from .pixels import frame_pixels, image_pixels, resize_pictures
+from .pixels import display_matrix, frame_pixels, image_pixels, resize_pictures
 
 Progress = Callable[[int, int], None]
 
@@ -145,7 +145,8 @@ def read_image(path: str | os.PathLike) -> torch.Tensor:
     with open_media(path) as container:
         stream = video_stream(container, path)
         for frame in container.decode(stream):
-            return frame_pixels(frame).permute(1, 2, 0).unsqueeze(0).contiguous()  # (3, H, W) -> (1, H, W, 3)
+            picture = frame_pixels(frame, display_matrix(frame))  # (3, H, W)
+            return picture.permute(1, 2, 0).unsqueeze(0).contiguous()  # (1, H, W, 3)
     raise AudioXError(f"{source_name(path)} holds no picture that can be decoded; give another image.")
 
 
@@ -282,13 +283,16 @@ def _seek(container, stream, time: Fraction) -> bool:
 def _decoded(container, stream) -> Iterator[_Picture]:
     stream.thread_type = "AUTO"
     origin, time = time_origin(stream), None
+    rotation = matrix = None
     for frame in container.decode(stream):
+        if matrix is None or frame.rotation != rotation:
+            rotation, matrix = frame.rotation, display_matrix(frame)
         length = _length(frame, stream)
         if frame.pts is not None:
             time = frame.pts * frame.time_base - origin
         else:  # raw streams have no timestamps
             time = Fraction(0) if time is None else time + length
-        yield _Picture(time, length, lambda frame=frame: frame_pixels(frame), frame.key_frame)
+        yield _Picture(time, length, lambda frame=frame, matrix=matrix: frame_pixels(frame, matrix), frame.key_frame)
 
 
 def _length(frame, stream) -> Fraction:

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+Matrix = tuple[int, int, int, int]
+
 
 def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
     """Resize uint8 (N, 3, H, W) to (N, 3, size, size), bilinear with antialiasing, not keeping the aspect ratio.
@@ -16,10 +18,10 @@ def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
     return resized.round_().to(torch.uint8)
 
 
-def frame_pixels(frame) -> torch.Tensor:
-    """RGB uint8 (3, H, W) of a frame, turned and mirrored as its display matrix says."""
+def frame_pixels(frame, matrix: Matrix) -> torch.Tensor:
+    """RGB uint8 (3, H, W) of a frame, turned and mirrored as a display matrix says."""
     pixels = frame.to_ndarray(format="rgb24")  # (H, W, 3)
-    a, b, c, d = _display_matrix(frame)
+    a, b, c, d = matrix
     if abs(b) > abs(a):  # columns of the source become rows
         pixels = pixels.transpose(1, 0, 2)
         a, d = c, b
@@ -27,8 +29,11 @@ def frame_pixels(frame) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
 
 
-def _display_matrix(frame) -> tuple[int, int, int, int]:
-    """(a, b, c, d): a source point (x, y) is shown at (a x + c y, b x + d y), y pointing down."""
+def display_matrix(frame) -> Matrix:
+    """(a, b, c, d): a source point (x, y) is shown at (a x + c y, b x + d y), y pointing down.
+
+    Not for every frame: in PyAV a frame whose side data was looked at lives until the garbage collector runs.
+    """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV does not know all side data of its FFmpeg (EXIF); it still knows the angle
