@@ -1,8 +1,11 @@
 """AudioX without ComfyUI: prompts in, sound out, one stage after the other.
 
-model = AudioX(open_checkpoint("models/audiox_turbo.safetensors"))
-prompt = model.encode(text="Typing on a keyboard")
-sound = model.decode(model.sample(prompt, seeds=[0]), seconds=10.0)
+In use:
+
+    model = AudioX(open_checkpoint("models/audiox/AudioX-Turbo/audiox_turbo"))
+    prompt = Prompt(text=model.encode_text("Typing on a keyboard")[0])
+    latent = model.sample(prompt, run_settings(model.variant), seeds=[0])
+    sound = model.decode(latent, seconds=10.0)  # (1, 2, 441000)
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ class AudioX:
 
     @property
     def variant(self) -> str:
-        """ "turbo" or "base"."""
+        """Which model it is: turbo or base."""
         return self.checkpoint.variant
 
     def part(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
