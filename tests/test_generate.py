@@ -185,7 +185,7 @@ def test_a_long_prompt_says_what_was_cut(small_model_dir, tmp_path, capsys):
 
 def test_inspect_tells_the_variant(small_model_dir, capsys):
     assert main(["inspect", str(small_model_dir), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["variant"] == "turbo"
+    assert json.loads(capsys.readouterr().out)["checkpoint"]["variant"] == "turbo"
 
 
 def test_sound_is_real_stereo(turbo):

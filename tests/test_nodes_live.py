@@ -189,7 +189,8 @@ def test_a_saved_model_loads_again(lab, released_dir):
     for companion in ("pretransform", "t5-base"):
         (folder / companion).symlink_to(released_dir / companion)
     again = run_latent(lab, text_to_latent("resaved/resaved_turbo.safetensors", seed=6))
-    assert torch.equal(plain, again)
+    # ComfyUI does not align the tensors in the file, which changes the rounding of matrix products on them.
+    assert difference(plain, again) < 1e-5
 
 
 @pytest.mark.parametrize(("weight_dtype", "limit"), [("fp16", 0.002), ("bf16", 0.015), ("fp8_e4m3fn", 0.2)])

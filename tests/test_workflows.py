@@ -142,19 +142,19 @@ def short(prompt: dict) -> dict:
     return prompt
 
 
-def check_sound(samples: np.ndarray, rate: int) -> None:
+def check_sound(samples: np.ndarray, rate: int, peak: float = 1.0) -> None:
     assert rate == 44100
     assert samples.shape[0] == 2
     assert np.isfinite(samples).all()
     assert np.sqrt(np.mean(samples**2)) > 1e-3
-    assert np.abs(samples).max() <= 1.0
+    assert np.abs(samples).max() <= peak
 
 
 def check_video(path, source, seconds: float) -> None:
     with av.open(str(path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == round(25 * seconds)
     samples, rate = read_audio(path)
-    check_sound(samples, rate)
+    check_sound(samples, rate, peak=1.05)  # what went in does not exceed 1; AAC rings a little around loud peaks
     assert 0 <= samples.shape[1] - seconds * 44100 <= 2 * 1024  # AAC comes in blocks of 1024
     with av.open(str(path)) as container:
         assert container.duration / av.time_base == pytest.approx(seconds, abs=1e-3)

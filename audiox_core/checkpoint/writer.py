@@ -15,6 +15,9 @@ import torch
 from .reader import DTYPE_NAMES
 from .transforms import Shape
 
+ALIGNMENT = 64
+"""Bytes. Mapped tensors that start like freshly allocated ones give the same rounding in matrix products."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -37,11 +40,12 @@ def write_safetensors(
     metadata: Mapping[str, str],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the entries in order of alignment to a file beside `path`, then move it there in one step.
+    """Write the entries to a file beside `path`, then move it there in one step.
 
+    Tensors of whole multiples of the alignment come first, so that all of these are aligned.
     progress(bytes written, bytes in all) is called after each tensor.
     """
-    ordered = sorted(entries, key=lambda entry: -entry.dtype.itemsize)
+    ordered = sorted(entries, key=lambda entry: (entry.bytes % ALIGNMENT != 0, -entry.dtype.itemsize))
     total = sum(entry.bytes for entry in ordered)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -70,7 +74,7 @@ def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
         }
         place = offsets[1]
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the numbers start at a multiple of 8
+    text += b" " * (-(len(text) + 8) % ALIGNMENT)  # 8 bytes of length stand in front
     return struct.pack("<Q", len(text)) + text
 
 
