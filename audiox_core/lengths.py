@@ -31,16 +31,6 @@ def samples_from_seconds(seconds: float) -> int:
     return round(seconds * SAMPLE_RATE)
 
 
-def latents_from_samples(samples: int) -> int:
-    """Latent frames that the VAE encoder returns; every stride rounds down, so the product does too."""
-    return samples // SAMPLES_PER_LATENT
-
-
-def samples_from_latents(latents: int) -> int:
-    """Samples that the VAE decoder returns."""
-    return latents * SAMPLES_PER_LATENT
-
-
 def frames_from_seconds(seconds: float, fps: int) -> int:
     """Video frames that cover a duration at a rate, as upstream counts them."""
     return int(seconds * fps)

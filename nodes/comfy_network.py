@@ -9,13 +9,18 @@ import comfy.conds
 import comfy.latent_formats
 import comfy.ldm.modules.attention
 import comfy.model_base
+import comfy.ops
 import comfy.supported_models_base
 import torch
 
+from ..audiox_core.errors import AudioXError
 from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
 
 CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio_latent"
 """Keys of a conditioning's dictionary that carry encoder outputs from the encode nodes to the model."""
+
+PRESENT = "pooled_output"
+"""Key that tells a prompt (one) from one that ConditioningZeroOut made unconditional (zero)."""
 
 
 def comfy_attention(transformer_options=None):
@@ -31,19 +36,20 @@ class ComfyNetwork(AudioXNetwork):
     """The core's network under the call that ComfyUI makes."""
 
     def __init__(self, sizes: NetworkSizes, operations=None, dtype=None, device=None) -> None:
-        super().__init__(sizes, operations, dtype, device)
+        super().__init__(sizes, operations, dtype, device, prompt_operations=comfy.ops.manual_cast)
         self.dtype = dtype
 
     def forward(self, x, timestep, modulation=None, transformer_options=None, **unused):
-        self.transformer.check_latent(x)
         return super().forward(x, timestep, modulation, comfy_attention(transformer_options))
 
 
 class CONDModulation(comfy.conds.CONDRegular):
-    """One row per conditioning. Rows are not repeated over the batch: the network does that one layer at a time."""
+    """One row per prompt. A single row is not repeated over the batch: the network does that one layer at a time."""
 
     def process_cond(self, batch_size, **kwargs):
-        return self._copy_with(self.cond)
+        if len(self.cond) == 1:
+            return self._copy_with(self.cond)
+        return super().process_cond(batch_size, **kwargs)
 
 
 class AudioXModel(comfy.model_base.BaseModel):
@@ -59,25 +65,31 @@ class AudioXModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs):
         network, device = self.diffusion_model, kwargs["device"]
-        place = {"device": device, "dtype": self.get_dtype_inference()}
+        # The prompt is fused once a run, so it can be done in float32 whatever the transformer's weights are.
+        place = {"device": device, "dtype": torch.float32}
         text = kwargs["cross_attn"].to(**place)
         if not text.any():  # no text, or zeroed out: what remains of it is the batch, not the width
             text = text.new_zeros(text.shape[0], 1, network.sizes.transformer.context_width)
+        elif text.shape[1] < network.sizes.text_tokens:
+            raise AudioXError(
+                f"The text embedding has {text.shape[1]} tokens, expected {network.sizes.text_tokens} or more, as T5 "
+                "gives: use T5-base (CLIPLoader type stable_audio), not another CLIP."
+            )
         if is_unconditional(kwargs):
             context = network.null_context(text.shape[0], text)
         else:
             encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT))
             encoded = [None if x is None else x.to(**place) for x in encoded]
             context = network.context(text, *encoded, attention=comfy_attention())
-        return {"modulation": CONDModulation(network.modulation(context))}
+        return {"modulation": CONDModulation(network.modulation(context.to(self.get_dtype_inference())))}
 
 
 def is_unconditional(cond: dict) -> bool:
     """Whether ConditioningZeroOut made this entry: it zeroes the text and `pooled_output` and keeps all other keys.
 
-    The encode nodes set `pooled_output` to one, because a prompt without text has zero text tokens of its own.
+    The encode nodes set that entry to one, because a prompt without text has zero text tokens of its own.
     """
-    pooled = cond.get("pooled_output")
+    pooled = cond.get(PRESENT)
     return not (cond["cross_attn"] if pooled is None else pooled).any()
 
 

@@ -15,7 +15,8 @@ from ..audiox_core.model.vae import OobleckVAE, VAESizes
 class AudioXVAE(comfy.sd.VAE):
     """ComfyUI's audio VAE around the core's autoencoder, which may have any size and runs in pieces.
 
-    float32, as upstream decodes. Encoding gives the posterior's mean: the same sound gives the same latent.
+    Its weights and its sound are float32, as upstream's; on a GPU PyTorch may use TF32 in convolutions. Encoding
+    gives the posterior's mean: the same sound gives the same latent.
     """
 
     def __init__(self, sizes: VAESizes, state_dict: dict[str, torch.Tensor]) -> None:

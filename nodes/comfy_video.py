@@ -64,7 +64,8 @@ class VideoEncoder:
         management = comfy.model_management
         self.clip_sizes, self.sync_sizes = checkpoint.sizes["clip_vision"], checkpoint.sizes["synchformer"]
         self.clip = load_clip_vision(self.clip_sizes, checkpoint.state_dict("clip_vision"))
-        self.load_device = management.text_encoder_device()
+        # Synchformer is heavy (12 TFLOP for 10 s), so it runs where the transformer does, not where text is encoded.
+        self.load_device = management.get_torch_device()
         offload_device = management.text_encoder_offload_device()
         dtype = management.text_encoder_dtype(self.load_device)
         self.sync = Synchformer(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import node_helpers
 import torch
 
-PRESENT = "pooled_output"
-"""ConditioningZeroOut zeroes this entry; see comfy_network.is_unconditional."""
+from .comfy_network import PRESENT
 
 
 def without_text() -> list:

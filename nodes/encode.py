@@ -56,7 +56,13 @@ class EncodeText(io.ComfyNode):
                 "There is no text encoder: choose t5-base as text_encoder in Load AudioX, or connect a CLIPLoader of "
                 "type stable_audio."
             )
-        tokens = cut_tokens(clip.tokenize(text, disable_weights=True), clip)
+        tokens = clip.tokenize(text, disable_weights=True)
+        if set(tokens) != {"t5base"}:
+            raise AudioXError(
+                f"The text encoder is {', '.join(tokens)}, expected T5-base: choose it as text_encoder in Load AudioX, "
+                "or in a CLIPLoader of type stable_audio."
+            )
+        tokens = cut_tokens(tokens, clip)
         return io.NodeOutput(with_text(conditioning, clip.encode_from_tokens_scheduled(tokens)))
 
 
@@ -138,7 +144,9 @@ class EncodeVideo(io.ComfyNode):
         if video is not None:
             clip_frames, sync_frames = frames_of_video(video, requests, start, stride)
         else:
-            clip_frames, sync_frames = frames_from_images(images, fps, requests, start=start, stride_sampling=stride)
+            clip_frames, sync_frames = frames_from_images(
+                images[..., :3], fps, requests, start=start, stride_sampling=stride
+            )
         values = {CLIP_TOKENS: None, SYNC_FEATURES: None}
         if clip_frames.any():  # upstream takes an all-black video as none at all, and the weights know it so
             values = dict(zip(values, video_encoder.encode(clip_frames, sync_frames), strict=True))
@@ -202,6 +210,8 @@ class EncodeAudio(io.ComfyNode):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         if audio is None:
             raise AudioXError("There is no sound: the video that it comes from has no audio track.")
+        if len(audio["waveform"]) == 0:
+            raise AudioXError("The audio is an empty batch, expected at least one sound: connect another one.")
         generator = torch.Generator().manual_seed(seed)
         prompts = torch.stack(
             [prepare_prompt(item, audio["sample_rate"], start=start) for item in audio["waveform"]]

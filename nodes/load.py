@@ -54,6 +54,7 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
     patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
     model.load_model_weights(checkpoint.state_dict("network", dtype), assign=True)
     model.to(offload_device)
+    model.device = offload_device
     patcher.cached_patcher_init = (load_model, (path, options))
     return patcher
 
@@ -116,6 +117,7 @@ class Load(io.ComfyNode):
         path = checkpoint_path(checkpoint)
         options = {"variant": None if variant == "auto" else variant, "dtype": WEIGHT_DTYPES[weight_dtype]}
         opened = open_checkpoint(path, variant=options["variant"])
+        opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32))
         return io.NodeOutput(model, vae, text_encoder_of(opened, text_encoder), video_encoder_of(opened))

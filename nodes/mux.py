@@ -7,14 +7,13 @@ import os
 import tempfile
 from typing import get_args
 
-import comfy.model_management
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.mix import Mode
 from ..audiox_core.media.mux import MP4_FAMILY, mux_video
-from .video import untrimmed_file
+from .video import interruptible, untrimmed_file
 
 
 class MuxVideo(io.ComfyNode):
@@ -84,6 +83,8 @@ class MuxVideo(io.ComfyNode):
     def execute(cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0) -> io.NodeOutput:
         if audio is None:
             raise AudioXError("There is no sound to put onto the video: the audio input carries none.")
+        if len(audio["waveform"]) == 0:
+            raise AudioXError("The audio is an empty batch, expected at least one sound: connect another one.")
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
         with untrimmed_file(video) as source:
             path = temporary_path()
@@ -98,7 +99,7 @@ class MuxVideo(io.ComfyNode):
                 start=start,
                 duration=duration or None,
                 subtitles=keeps_subtitles(source),
-                progress=lambda done, total: comfy.model_management.throw_exception_if_processing_interrupted(),
+                progress=interruptible,
             )
         return io.NodeOutput(InputImpl.VideoFromFile(path))
 

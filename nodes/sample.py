@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import comfy.model_management
 import comfy.samplers
 import comfy.utils
@@ -14,7 +16,7 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS, SAMPLES_PER_LATENT
 from ..audiox_core.model.mmdit import MMDiTSizes
 from ..audiox_core.presets import PRESETS, SAMPLERS, run_settings
-from .comfy_network import AudioXModel
+from .comfy_network import PRESENT, AudioXModel
 
 SECONDS = "audiox_seconds"
 """Key of a LATENT that tells VAE Decode how long the sound shall be."""
@@ -156,6 +158,8 @@ class Sample(io.ComfyNode):
         guider = comfy.samplers.CFGGuider(model)
         guider.set_cfg(settings.cfg)
         conds = {"positive": positive}
+        if settings.cfg == 1 and negative is not None:
+            logging.warning("AudioX Sample leaves the negative prompt out: it counts only with guidance (cfg above 1).")
         if settings.cfg != 1:  # without guidance the negative prompt is not even fused
             conds["negative"] = zeroed(positive) if negative is None else negative
         guider.inner_set_conds(conds)
@@ -176,7 +180,7 @@ class Sample(io.ComfyNode):
 
 def zeroed(conditioning: list) -> list:
     """The unconditional prompt, as ConditioningZeroOut makes it."""
-    return [[torch.zeros_like(tokens), {"pooled_output": torch.zeros(1, 1)}] for tokens, _ in conditioning]
+    return [[torch.zeros_like(tokens), {PRESENT: torch.zeros(1, 1)}] for tokens, _ in conditioning]
 
 
 def comfy_sampler(sampler, noise: sampling.SeededNoise):

@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 
+import comfy.model_management
 import folder_paths
 import torch
 from comfy_api.latest import Input
 
+from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.frames import FrameRequest, frames_from_images, read_clip
 
 
@@ -38,14 +40,25 @@ def frames_of_video(
     window = trim_window(video)
     if window is None:
         with untrimmed_file(video) as source:
-            return read_clip(source, requests, start=start, stride_sampling=stride_sampling)
+            return read_clip(source, requests, start=start, stride_sampling=stride_sampling, progress=interruptible)
+    if window[1] and start >= window[1]:
+        raise AudioXError(
+            f"The start time {start:g} s lies beyond the end of the trimmed video, which is {window[1]:.2f} s long; "
+            "start earlier."
+        )
     return read_clip(
         video.get_stream_source(),
         requests,
         start=window[0] + start,
-        duration=max(window[1] - start, 0.0) if window[1] else None,
+        duration=window[1] - start if window[1] else None,
         stride_sampling=stride_sampling,
+        progress=interruptible,
     )
+
+
+def interruptible(done: int, total: int) -> None:
+    """Progress that shows nothing and lets the user's interrupt through."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def video(golden: Golden) -> None:
     for name, rows, proj in (("proj_head", mixed, model.proj), ("proj_sync_head", sync, model.proj_sync)):
         golden.check(name, project_rows(rows, proj).reshape(sizes.width, -1)[: len(golden[name])])
     golden.check("out", model(tokens, sync))
-    golden.check("empty", model.empty_tokens)
+    golden.check("empty", model.empty_tokens.weight[None])
 
 
 def preprocess(golden: Golden) -> None:
@@ -261,7 +261,7 @@ def end_to_end(golden: Golden) -> None:
     every = model.modulation(fusion(words, seen, heard))
     latent = few_steps(model, every, noise, fresh)[0]
     golden.check("all/latent", latent)
-    alone = model.modulation(fusion(words, video.empty_tokens, silence))
+    alone = model.modulation(fusion(words, video.empty_tokens.weight[None], silence))
     golden.check("text/latent", few_steps(model, alone, noise, fresh)[0])
     base = golden.json("base")
     null = model.modulation(torch.zeros(1, model.sizes.context_tokens, model.sizes.context_width))

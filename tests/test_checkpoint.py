@@ -152,18 +152,18 @@ def test_untouched_tensors_are_views_of_the_file(small_model_dir, known_silence)
     with open(f"/proc/{os.getpid()}/maps") as maps:
         places = [line.split()[0].split("-") for line in maps if line.rstrip().endswith(path.name)]
     mapped = [range(int(start, 16), int(end, 16)) for start, end in places]
-    for name, inside in (("maf.experts", True), ("transformer.layers.0.qkv.weight", False)):
+    for name, inside in (("maf.experts.weight", True), ("transformer.layers.0.qkv.weight", False)):
         assert any(tensors[name].data_ptr() in place for place in mapped) is inside
 
 
 def test_what_an_owner_does_to_a_tensor_is_not_seen_by_the_next(small_model_dir, known_silence):
     opened = open_checkpoint(small_model_dir)
     first = opened.state_dict("network")
-    before = first["maf.experts"].clone()
-    first["maf.experts"].zero_()
+    before = first["maf.experts.weight"].clone()
+    first["maf.experts.weight"].zero_()
     opened.state_dict("network", torch.bfloat16)
-    assert opened.state_dict("network")["maf.experts"].equal(before)
-    assert not first["maf.experts"].any()
+    assert opened.state_dict("network")["maf.experts.weight"].equal(before)
+    assert not first["maf.experts.weight"].any()
 
 
 def test_dtype_casts_all_but_what_the_model_keeps_in_float32(small_model_dir, known_silence):
@@ -204,7 +204,8 @@ def test_safetensors_with_released_names_open(tmp_path, model_tensors, native, k
     save_file(model_tensors, tmp_path / "turbo.safetensors")
     opened = open_checkpoint(tmp_path / "turbo.safetensors")
     assert_same(opened.state_dict("network"), native)
-    assert opened.state_dict("network")["maf.experts"].untyped_storage().nbytes() > 1e6  # a view of the whole file
+    # a view of the whole file
+    assert opened.state_dict("network")["maf.experts.weight"].untyped_storage().nbytes() > 1e6
 
 
 def test_a_safetensors_header_of_odd_length_is_read_right(tmp_path, model_tensors, native, known_silence):

@@ -161,6 +161,8 @@ BAD = {
     "unknown ending": (["--out", "sound.xyz"], ".wav"),
     "video out of nothing": (["--out", "film.mp4"], "--video"),
     "no such folder": (["--out", "nowhere/sound.wav"], "nowhere"),
+    "no such device": (["--device", "foo"], "foo"),
+    "seed below zero": (["--seed", "-1"], "0 or more"),
     "no sounds": (["--batch", "0"], "1 or more"),
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .transforms import EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
+from .transforms import AS_TABLE, EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
 
 NETWORK, VAE, CLIP_VISION, SYNCHFORMER, T5, TOKENIZER = PARTS = (
     "network", "vae", "clip_vision", "synchformer", "t5", "tokenizer",
@@ -45,10 +45,10 @@ _TABLE = (
     (_LAYER + r"ffn\.(w[123])\.weight", NETWORK, r"transformer.layers.\1.ffn.\2.weight", JOIN_TAPS),
     (_LAYER + r"adaLN_modulation\.1\." + _WB, NETWORK, r"transformer.layers.\1.modulation.\2", KEEP),
     # fusion: the parameters named after video act on the text and the other way round
-    (_MAF + r"unified_experts", NETWORK, r"maf.experts", KEEP),
-    (_MAF + r"bypass_gate_v", NETWORK, r"maf.bypass_gate_text", KEEP),
-    (_MAF + r"bypass_gate_t", NETWORK, r"maf.bypass_gate_video", KEEP),
-    (_MAF + r"bypass_gate_a", NETWORK, r"maf.bypass_gate_audio", KEEP),
+    (_MAF + r"unified_experts", NETWORK, r"maf.experts.weight", AS_TABLE),
+    (_MAF + r"bypass_gate_v", NETWORK, r"maf.bypass_gate_text.weight", AS_TABLE),
+    (_MAF + r"bypass_gate_t", NETWORK, r"maf.bypass_gate_video.weight", AS_TABLE),
+    (_MAF + r"bypass_gate_a", NETWORK, r"maf.bypass_gate_audio.weight", AS_TABLE),
     (_MAF + r"norm_v2\." + _WB, NETWORK, r"maf.norm_text.\1", KEEP),
     (_MAF + r"norm_t2\." + _WB, NETWORK, r"maf.norm_video.\1", KEEP),
     (_MAF + r"norm_a2\." + _WB, NETWORK, r"maf.norm_audio.\1", KEEP),
@@ -57,9 +57,9 @@ _TABLE = (
     (_FUSION + r"self_attn\.in_proj_" + _WB, NETWORK, r"maf.layers.\1.self_attn.in_proj.\2", KEEP),
     (_FUSION + r"(self_attn\.out_proj|linear[12]|norm[12])\." + _WB, NETWORK, r"maf.layers.\1.\2.\3", KEEP),
     # video and audio prompts
-    (_VIDEO + r"empty_visual_feat", NETWORK, r"video.empty_tokens", KEEP),
-    (_VIDEO + r"sync_weight", NETWORK, r"video.sync_weight", KEEP),
-    (_VIDEO + r"Temp_pos_embedding", NETWORK, r"video.position_embedding", KEEP),
+    (_VIDEO + r"empty_visual_feat", NETWORK, r"video.empty_tokens.weight", AS_TABLE),
+    (_VIDEO + r"sync_weight", NETWORK, r"video.sync_weight.weight", AS_TABLE),
+    (_VIDEO + r"Temp_pos_embedding", NETWORK, r"video.position_embedding.weight", AS_TABLE),
     (_VIDEO + r"(proj|proj_sync)\." + _WB, NETWORK, r"video.\1.\2", KEEP),
     (_TEMPORAL + r"layers\.(\d+)\.0\.norm\." + _WB, NETWORK, r"video.layers.\1.attn_norm.\2", KEEP),
     (_TEMPORAL + r"layers\.(\d+)\.0\.fn\.to_qkv\.weight", NETWORK, r"video.layers.\1.to_qkv.weight", KEEP),

@@ -24,12 +24,13 @@ from .transforms import Shape
 
 WHERE = {
     NETWORK: "give the model file, for example audiox_turbo.ckpt",
-    VAE: "put vae.ckpt beside the model or in a folder pretransform/ next to it, or name it as `vae`",
+    VAE: "put vae.ckpt beside the model or in a folder pretransform/ next to it, or pass it as --vae on the command "
+    "line",
     CLIP_VISION: "it is in the released model file: use that one, not a file with the diffusion model alone",
     SYNCHFORMER: "put synchformer_state_dict.pth beside the model or in a folder synchformer/ next to it, or "
-    "name it as `synchformer`",
-    T5: "put t5-base with its model.safetensors in a folder t5-base/ next to the model, or name it as "
-    "`text_encoder`",
+    "pass it as --synchformer on the command line",
+    T5: "put t5-base with its model.safetensors in a folder t5-base/ next to the model, or pass it as "
+    "--text-encoder on the command line",
     TOKENIZER: "put t5-base's tokenizer.json beside the text encoder's weights",
 }
 
@@ -160,7 +161,8 @@ class Checkpoint:
                 if not reading.equal(used, origin):
                     raise AudioXError(
                         f"The VAE in {used.file.path} and the one in {origin.file.path} differ at "
-                        f"{origin.recipe.sources[-1]}; name the right one as `vae`."
+                        f"{origin.recipe.sources[-1]}; remove the wrong one, or pass the right one as --vae on the "
+                        "command line."
                     )
         return True
 

@@ -74,7 +74,11 @@ class TensorFile:
             tensors, _, _, mapped = _load_pickle(self.path)
             return OpenTensors(tensors, mapped)
         storage = torch.UntypedStorage.from_file(str(self.path), False, self.path.stat().st_size)
-        return OpenTensors(_Views(self, storage), mapped=True)
+        # Unaligned tensors are copied to the heap, whose pages are nobody's to drop.
+        aligned = all(
+            (self._data_start + start) % self.dtypes[name].itemsize == 0 for name, start in self._starts.items()
+        )
+        return OpenTensors(_Views(self, storage), mapped=aligned)
 
     def bytes_of(self, name: str) -> int:
         """Bytes that one tensor takes in the file."""

@@ -1,5 +1,6 @@
 """How tensors of a released file become the tensors that the models here hold."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +37,12 @@ def _split_qkv(rows: torch.Tensor) -> torch.Tensor:
     return rows.unflatten(0, (-1, 3)).transpose(0, 1)
 
 
+def _table_shape(shape: Shape) -> Shape:
+    """Rows of a learned table: (1, n, width) -> (n, width), a number -> (1, 1)."""
+    width = shape[-1] if shape else 1
+    return math.prod(shape) // width, width
+
+
 def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     """gain * direction / |direction|, the norm over every dimension but the first; float32."""
     direction = direction.float()
@@ -52,4 +59,5 @@ KEEP = Transform("keep", lambda x: x, lambda shape: shape, least_rank=0)
 SPLIT_QKV = Transform("split qkv", _split_qkv, lambda shape: shape)
 EVEN_ROWS = Transform("even rows", lambda rows: rows[0::2], lambda shape: ((shape[0] + 1) // 2, *shape[1:]))
 JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]), least_rank=3)
+AS_TABLE = Transform("as table", lambda x: x, _table_shape, least_rank=0)
 FOLD = Transform("fold weight norm", _fold_weight_norm, lambda gain, direction: direction)

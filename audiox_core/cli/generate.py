@@ -19,6 +19,8 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="checkpoint: a file, or a folder in the released layout")
     parser.add_argument("--variant", choices=("turbo", "base"), help="where file and folder names do not tell")
+    parser.add_argument("--vae", help="a VAE file to use in place of the one found")
+    parser.add_argument("--synchformer", help="a Synchformer file to use in place of the one found")
     parser.add_argument("--text-encoder", help="t5-base: its folder, or its safetensors file with tokenizer.json")
     parser.add_argument("--prompt", default="", help="what should be heard")
     parser.add_argument("--negative", help="what guidance should avoid (base only)")
@@ -55,11 +57,20 @@ def run(args: argparse.Namespace) -> None:
 
     if not 0 < args.seconds <= CLIP_SECONDS:
         raise AudioXError(f"--seconds is {args.seconds:g}, expected more than 0 and at most {CLIP_SECONDS:g}.")
+    if not 0 <= args.seed <= 2**64 - args.batch:
+        raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
     device = args.device or default_device()
+    check_device(device)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
         args.dtype or ("fp32" if device == "cpu" else "bf16")
     ]
-    checkpoint = open_checkpoint(args.model, variant=args.variant, text_encoder=args.text_encoder)
+    checkpoint = open_checkpoint(
+        args.model,
+        variant=args.variant,
+        vae=args.vae,
+        synchformer=args.synchformer,
+        text_encoder=args.text_encoder,
+    )
     settings = run_settings(checkpoint.variant, steps=args.steps, cfg=args.cfg, sampler=args.sampler)
     model = AudioX(checkpoint, device, dtype)
     print(f"AudioX {checkpoint.variant} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
@@ -79,6 +90,18 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises the second one for a build without that device
+        raise AudioXError(
+            f"--device is {device}, which this machine cannot use ({str(error).splitlines()[0]}); expected cpu, cuda "
+            "or mps."
+        ) from error
 
 
 def output_paths(args: argparse.Namespace) -> list[Path]:

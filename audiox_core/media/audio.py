@@ -107,6 +107,10 @@ def _frames_and_end(container, stream) -> Iterator:
         yield None
 
 
+RESAMPLING_MARGIN = 0.1
+"""Seconds of sound after the part wanted that the resampling filter can look at, with room to spare."""
+
+
 def prepare_prompt(
     waveform: torch.Tensor,
     sample_rate: int,
@@ -133,7 +137,8 @@ def prepare_prompt(
     check_waveform(waveform, sample_rate)
     check_window(start, None)
     stereo = waveform.float().expand(2, -1) if waveform.shape[0] == 1 else waveform[:2].float()
-    prompt = resample(stereo, sample_rate, SAMPLE_RATE)[:, round(start * SAMPLE_RATE) :][:, :samples]
+    needed = math.ceil((start + samples / SAMPLE_RATE + RESAMPLING_MARGIN) * sample_rate)
+    prompt = resample(stereo[:, :needed], sample_rate, SAMPLE_RATE)[:, round(start * SAMPLE_RATE) :][:, :samples]
     if prompt.shape[1] == 0:
         seconds = waveform.shape[1] / sample_rate
         raise AudioXError(

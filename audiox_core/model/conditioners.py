@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import AudioXError
 from .attention import Attention, sdpa, split_heads
 from .shapes import layer_count
+from .tables import rows_of, table
 
 TEMPORAL_HEAD_WIDTH = 64
 
@@ -43,7 +44,7 @@ class VideoSizes:
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VideoSizes:
         """Sizes from native names and shapes, names relative to the conditioner."""
-        _, frames, width = shapes["position_embedding"]
+        frames, width = shapes["position_embedding.weight"]
         tokens, rows = shapes["proj.weight"]
         return cls(
             width=width,
@@ -92,11 +93,10 @@ class VideoConditioner(nn.Module):
     def __init__(self, sizes: VideoSizes, operations=nn, dtype=None, device=None) -> None:
         super().__init__()
         factory = {"dtype": dtype, "device": device}
-        bare = {"dtype": torch.float32, "device": device}
         self.sizes = sizes
-        self.empty_tokens = nn.Parameter(torch.empty(1, sizes.tokens, sizes.width, **bare))
-        self.sync_weight = nn.Parameter(torch.empty((), **bare))
-        self.position_embedding = nn.Parameter(torch.empty(1, sizes.frames, sizes.width, **bare))
+        self.empty_tokens = table(sizes.tokens, sizes.width, operations=operations, device=device)
+        self.sync_weight = table(1, 1, operations=operations, device=device)
+        self.position_embedding = table(sizes.frames, sizes.width, operations=operations, device=device)
         self.proj = operations.Linear(sizes.frames * sizes.tokens_per_frame, sizes.tokens, **factory)
         self.proj_sync = operations.Linear(sizes.sync_rows, sizes.tokens, **factory)
         self.layers = nn.ModuleList(TemporalLayer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
@@ -106,7 +106,7 @@ class VideoConditioner(nn.Module):
         """Mix each of a frame's tokens over the frames: (B, frames * tokens, width), frame-major, same out."""
         batch, _, width = clip_tokens.shape
         x = clip_tokens.unflatten(1, (self.sizes.frames, -1)).transpose(1, 2)  # (B, tokens, frames, width)
-        x = x.flatten(0, 1) + self.position_embedding.to(x)  # (B * tokens, frames, width)
+        x = x.flatten(0, 1) + rows_of(self.position_embedding, x)  # (B * tokens, frames, width)
         for layer in self.layers:
             x = layer(x, attention)
         return self.norm(x).unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, -1, width)
@@ -124,7 +124,7 @@ class VideoConditioner(nn.Module):
         self.check("CLIP tokens", clip_tokens, self.sizes.frames * self.sizes.tokens_per_frame)
         self.check("synchronisation features", sync_features, self.sizes.sync_rows)
         seen = project_rows(self.temporal(clip_tokens, attention), self.proj)
-        return seen + self.sync_weight.to(seen) * project_rows(sync_features, self.proj_sync)
+        return seen + rows_of(self.sync_weight, seen) * project_rows(sync_features, self.proj_sync)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import AudioXError
 from .attention import Attention, sdpa, split_heads
 from .shapes import layer_count
+from .tables import rows_of, table
 
 HEAD_WIDTH = 32
 MODALITIES = ("text", "video", "audio")
@@ -45,7 +46,7 @@ class MAFSizes:
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> MAFSizes:
         """Sizes from native names and shapes, names relative to the block."""
-        experts, width = shapes["experts"]
+        experts, width = shapes["experts.weight"]
         return cls(
             width=width,
             depth=layer_count(shapes, "layers."),
@@ -103,12 +104,9 @@ class MAF(nn.Module):
         width = sizes.width
         factory = {"dtype": dtype, "device": device}
         self.sizes = sizes
-        # Bare parameters stay in float32 whatever the layers use: they are small and no layer casts them.
-        self.experts = nn.Parameter(torch.empty(sizes.experts, width, dtype=torch.float32, device=device))
+        self.experts = table(sizes.experts, width, operations=operations, device=device)
         for name in MODALITIES:
-            self.register_parameter(
-                f"bypass_gate_{name}", nn.Parameter(torch.empty((), dtype=torch.float32, device=device))
-            )
+            self.add_module(f"bypass_gate_{name}", table(1, 1, operations=operations, device=device))
             self.add_module(f"norm_{name}", operations.LayerNorm(width, **factory))
         self.gating_network = nn.Sequential(
             operations.Linear(len(MODALITIES) * width, sizes.gate_width, **factory),
@@ -124,13 +122,13 @@ class MAF(nn.Module):
         groups = (text, video, audio)
         gates = torch.sigmoid(self.gating_network(torch.cat([g.mean(dim=1) for g in groups], dim=-1)))  # (B, 3)
         source = torch.cat([g * gates[:, i, None, None] for i, g in enumerate(groups)], dim=1)  # (B, 3 N, width)
-        e = self.experts.to(text).expand(text.shape[0], -1, -1)  # (B, experts, width)
+        e = rows_of(self.experts, text).expand(text.shape[0], -1, -1)  # (B, experts, width)
         e = self.norm1(e + self.cross_attn(e, source, attention))
         for layer in self.layers:
             e = layer(e, attention)
         opinions = e.unflatten(1, (len(MODALITIES), -1)).mean(dim=2)  # (B, 3, width)
         out = []
         for i, (name, tokens) in enumerate(zip(MODALITIES, groups, strict=True)):
-            gate = torch.sigmoid(getattr(self, f"bypass_gate_{name}").to(tokens))
+            gate = torch.sigmoid(rows_of(getattr(self, f"bypass_gate_{name}"), tokens))  # (1, 1)
             out.append(tokens + gate * getattr(self, f"norm_{name}")(opinions[:, i, None]))
         return torch.cat(out, dim=1)

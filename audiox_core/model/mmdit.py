@@ -142,19 +142,6 @@ class Layer(nn.Module):
         return torch.addcmul(h, self.ffn(y), gate2)
 
 
-class FourierFeatures(nn.Module):
-    """Random Fourier features of the time, in float32 whatever the layers use: angles need the precision."""
-
-    def __init__(self, features: int, device) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(features, 1, dtype=torch.float32, device=device))
-
-    def forward(self, t: Tensor) -> Tensor:
-        """Times (B,) in 0..1 -> cosines and sines (B, 2 * features)."""
-        angles = 2 * math.pi * t.float()[:, None] * self.weight.to(t.device, torch.float32).T
-        return torch.cat((angles.cos(), angles.sin()), dim=-1)
-
-
 def layer_norm(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], eps=1e-5)
 
@@ -167,7 +154,7 @@ class MMDiT(nn.Module):
         width, channels = sizes.width, sizes.latent_channels
         factory = {"dtype": dtype, "device": device}
         self.sizes = sizes
-        self.time_features = FourierFeatures(sizes.time_features, device)
+        self.time_features = operations.Linear(1, sizes.time_features, bias=False, dtype=torch.float32, device=device)
         self.time_embed = nn.Sequential(
             operations.Linear(2 * sizes.time_features, width, **factory),
             nn.SiLU(),
@@ -195,6 +182,11 @@ class MMDiT(nn.Module):
         out[:, :, 1::3] += 1  # scales multiply as 1 + scale
         return out
 
+    def embed_time(self, t: Tensor) -> Tensor:
+        """Random Fourier features of times (B,) in 0..1: cosines and sines (B, 2 * features), in float32."""
+        angles = self.time_features(2 * math.pi * t.float()[:, None])
+        return torch.cat((angles.cos(), angles.sin()), dim=-1)
+
     def check_latent(self, x: Tensor) -> None:
         expected = (self.sizes.latent_channels, self.sizes.latent_length)
         if tuple(x.shape[1:]) != expected:
@@ -210,9 +202,14 @@ class MMDiT(nn.Module):
         consecutive items of the batch. Raises AudioXError for any other latent length.
         """
         self.check_latent(x)
-        repeats = x.shape[0] // modulation.shape[0]
+        repeats, rest = divmod(x.shape[0], modulation.shape[0])
+        if rest:
+            raise AudioXError(
+                f"The prompt is a batch of {modulation.shape[0]} and the latent a batch of {x.shape[0]}, expected a "
+                "multiple: make as many sounds as there are prompts, or use one prompt."
+            )
         x = x + self.preprocess_conv(x)
-        time = self.time_embed(self.time_features(t).to(x))  # (B, width)
+        time = self.time_embed(self.embed_time(t).to(x))  # (B, width)
         h = torch.cat((time[:, None], self.project_in(x.transpose(1, 2))), dim=1)  # (B, positions, width)
         table = rotary_table(self.sizes.positions, h.device)
         for i, layer in enumerate(self.layers):

@@ -19,6 +19,7 @@ from .conditioners import AudioConditioner, AudioSizes, VideoConditioner, VideoS
 from .maf import MAF, MAFSizes
 from .mmdit import MMDiT, MMDiTSizes
 from .shapes import under
+from .tables import rows_of
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,15 @@ class NetworkSizes:
 class AudioXNetwork(nn.Module):
     """AudioX-Turbo or its teacher: one architecture, different weights."""
 
-    def __init__(self, sizes: NetworkSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(self, sizes: NetworkSizes, operations=nn, dtype=None, device=None, prompt_operations=None) -> None:
+        """prompt_operations: layers of everything before the transformer, where they differ from `operations`."""
         super().__init__()
+        prompt_operations = prompt_operations or operations
         self.sizes = sizes
         self.transformer = MMDiT(sizes.transformer, operations, dtype, device)
-        self.maf = MAF(sizes.maf, operations, dtype, device)
-        self.video = VideoConditioner(sizes.video, operations, dtype, device)
-        self.audio = AudioConditioner(sizes.audio, operations, dtype, device)
+        self.maf = MAF(sizes.maf, prompt_operations, dtype, device)
+        self.video = VideoConditioner(sizes.video, prompt_operations, dtype, device)
+        self.audio = AudioConditioner(sizes.audio, prompt_operations, dtype, device)
 
     def pad_text(self, text: Tensor) -> Tensor:
         """Text tokens cut or padded with zeros to the length that the context has for them."""
@@ -88,7 +91,7 @@ class AudioXNetwork(nn.Module):
         """
         text = self.pad_text(text)
         if clip_tokens is None:
-            video = self.video.empty_tokens.to(text)
+            video = rows_of(self.video.empty_tokens, text)[None]
         else:
             video = self.video(clip_tokens.to(text), sync_features.to(text), attention)
         audio = self.audio((self.audio.silence() if audio_latent is None else audio_latent).to(text))
