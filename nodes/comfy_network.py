@@ -14,6 +14,7 @@ import comfy.supported_models_base
 import torch
 
 from ..audiox_core.errors import AudioXError
+from ..audiox_core.model.mmdit import sounds_per_prompt
 from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
 
 CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio_latent"
@@ -47,9 +48,8 @@ class CONDModulation(comfy.conds.CONDRegular):
     """One row per prompt. A single row is not repeated over the batch: the network does that one layer at a time."""
 
     def process_cond(self, batch_size, **kwargs):
-        if len(self.cond) == 1:
-            return self._copy_with(self.cond)
-        return super().process_cond(batch_size, **kwargs)
+        sounds_per_prompt(len(self.cond), batch_size)
+        return self._copy_with(self.cond) if len(self.cond) == 1 else super().process_cond(batch_size, **kwargs)
 
 
 class AudioXModel(comfy.model_base.BaseModel):

@@ -179,6 +179,25 @@ def test_lora(lab, lora):
     assert torch.equal(plain, with_lora(0.0))
 
 
+@pytest.mark.parametrize("name", [
+    "maf.experts", "maf.bypass_gate_text", "video.empty_tokens", "maf.norm_text", "transformer.time_features",
+])
+def test_patches_reach_every_trained_tensor(name, lab, tmp_path):
+    """Tables and scalars are layers too: LoRA files with whole differences change them like anything else."""
+    shapes = {
+        "maf.experts": (192, 64), "maf.bypass_gate_text": (1, 1), "video.empty_tokens": (128, 64),
+        "maf.norm_text": (64,), "transformer.time_features": (128, 1),
+    }  # fmt: skip
+    path = tmp_path / f"{name}.safetensors"
+    save_file({f"diffusion_model.{name}.diff": torch.full(shapes[name], 3.0)}, path)
+    prompt = text_to_latent(seed=5)
+    prompt["lora"] = node(
+        "LoraLoaderModelOnly", model=["load", 0], lora_name=lab.place_model(path, "loras"), strength_model=1.0
+    )
+    prompt["sample"]["inputs"]["model"] = ["lora", 0]
+    assert difference(run_latent(lab, text_to_latent(seed=5)), run_latent(lab, prompt)) > 1e-4
+
+
 def test_a_saved_model_loads_again(lab, released_dir):
     plain = run_latent(lab, text_to_latent(seed=6))
     lab.run({"load": load(), "save": node("ModelSave", model=["load", 0], filename_prefix="models/resaved_turbo")})

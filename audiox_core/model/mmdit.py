@@ -142,6 +142,16 @@ class Layer(nn.Module):
         return torch.addcmul(h, self.ffn(y), gate2)
 
 
+def sounds_per_prompt(prompts: int, sounds: int) -> int:
+    """How many items of a latent batch each row of a prompt batch serves; AudioXError when they do not divide."""
+    if sounds % prompts:
+        raise AudioXError(
+            f"The prompt is a batch of {prompts} and the latent a batch of {sounds}, expected a multiple: make as many "
+            "sounds as there are prompts, or use one prompt."
+        )
+    return sounds // prompts
+
+
 def layer_norm(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], eps=1e-5)
 
@@ -202,12 +212,7 @@ class MMDiT(nn.Module):
         consecutive items of the batch. Raises AudioXError for any other latent length.
         """
         self.check_latent(x)
-        repeats, rest = divmod(x.shape[0], modulation.shape[0])
-        if rest:
-            raise AudioXError(
-                f"The prompt is a batch of {modulation.shape[0]} and the latent a batch of {x.shape[0]}, expected a "
-                "multiple: make as many sounds as there are prompts, or use one prompt."
-            )
+        repeats = sounds_per_prompt(modulation.shape[0], x.shape[0])
         x = x + self.preprocess_conv(x)
         time = self.time_embed(self.embed_time(t).to(x))  # (B, width)
         h = torch.cat((time[:, None], self.project_in(x.transpose(1, 2))), dim=1)  # (B, positions, width)

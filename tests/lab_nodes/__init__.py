@@ -15,12 +15,13 @@ class LabAudio:
     @classmethod
     def INPUT_TYPES(cls):
         return {"required": {"kind": (["noise", "none", "nan"],), "channels": ("INT", {"default": 2}),
-                             "samples": ("INT", {"default": 44100, "max": 10_000_000})}}
+                             "samples": ("INT", {"default": 44100, "max": 10_000_000})},
+                "optional": {"batch": ("INT", {"default": 1, "min": 0})}}
 
-    def make(self, kind, channels, samples):
+    def make(self, kind, channels, samples, batch=1):
         if kind == "none":
             return (None,)
-        noise = torch.randn(1, channels, samples, generator=torch.Generator().manual_seed(0)) * 0.1
+        noise = torch.randn(batch, channels, samples, generator=torch.Generator().manual_seed(0)) * 0.1
         if kind == "nan":
             noise[..., samples // 2] = float("nan")
         return ({"waveform": noise, "sample_rate": 44100},)
