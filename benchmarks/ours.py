@@ -24,10 +24,12 @@ from .runner import Job, Options
 
 
 def filled(model_class: type[nn.Module], sizes_class: type, tensors: dict[str, Tensor]) -> nn.Module:
-    """A model of the sizes that the tensors have, which holds these tensors."""
+    """A model of the sizes and the type that the tensors have, which holds them; some it keeps in float32 itself."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    model = model_class(sizes_class.from_shapes(shapes), device="meta")
-    model.load_state_dict(tensors, assign=True)
+    dtype = next(tensor.dtype for tensor in tensors.values() if tensor.ndim > 1)
+    model = model_class(sizes_class.from_shapes(shapes), dtype=dtype, device="meta")
+    wanted = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    model.load_state_dict({name: tensor.to(wanted[name]) for name, tensor in tensors.items()}, assign=True)
     return model.eval().requires_grad_(False)
 
 
