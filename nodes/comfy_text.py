@@ -84,13 +84,17 @@ def t5_tokenizer_class(tokenizer_json: bytes) -> type[comfy.sd1_clip.SD1Tokenize
     return Tokens
 
 
-def load_text_encoder(sizes: T5Sizes, state_dict: dict, tokenizer_json: bytes | None) -> comfy.sd.CLIP:
+def load_text_encoder(
+    sizes: T5Sizes, state_dict: dict, tokenizer_json: bytes | None, disable_dynamic: bool = False
+) -> comfy.sd.CLIP:
     """A CLIP from T5 weights under Hugging Face's names; without a vocabulary of its own it uses T5's public one."""
     tokenizer = comfy.text_encoders.sa_t5.SAT5Tokenizer
     if tokenizer_json is not None:
         tokenizer = t5_tokenizer_class(tokenizer_json)
     target = comfy.supported_models_base.ClipTarget(tokenizer, t5_model_class(sizes))
-    clip = comfy.sd.CLIP(target, parameters=comfy.utils.calculate_parameters(state_dict))
+    clip = comfy.sd.CLIP(
+        target, parameters=comfy.utils.calculate_parameters(state_dict), disable_dynamic=disable_dynamic
+    )
     missing, unexpected = clip.load_sd(state_dict)
     if missing or unexpected:
         raise AudioXError(

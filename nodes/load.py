@@ -120,16 +120,28 @@ class Load(io.ComfyNode):
         opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32))
-        return io.NodeOutput(model, vae, text_encoder_of(opened, text_encoder), video_encoder_of(opened))
+        return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
 
 
-def text_encoder_of(checkpoint: Checkpoint, choice: str):
+def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
+    """The text encoder of a checkpoint anew, as conditioning hooks and device choosers ask for it."""
+    return t5_of(open_checkpoint(path, variant=variant), disable_dynamic).patcher
+
+
+def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False):
+    state_dict, tokenizer = checkpoint.state_dict("t5"), checkpoint.tokenizer_json()
+    return load_text_encoder(checkpoint.sizes["t5"], state_dict, tokenizer, disable_dynamic)
+
+
+def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str):
     """CLIP of a checkpoint or of a chosen file; None when there is none, which Encode Text Prompt explains."""
     if choice != FROM_CHECKPOINT:
         return load_text_encoder_file(folder_paths.get_full_path_or_raise("text_encoders", choice))
     if "t5" not in checkpoint.parts:
         return None
-    return load_text_encoder(checkpoint.sizes["t5"], checkpoint.state_dict("t5"), checkpoint.tokenizer_json())
+    clip = t5_of(checkpoint)
+    clip.patcher.cached_patcher_init = (load_t5, (path, checkpoint.variant))
+    return clip
 
 
 def video_encoder_of(checkpoint: Checkpoint) -> VideoEncoder | None:
