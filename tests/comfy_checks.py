@@ -4,6 +4,7 @@ has to be told about the CPU before anything imports it.
     python comfy_checks.py COMFYUI PACK MODEL
 
 For T5 and for the CLIP vision tower: the largest difference and the largest value, weights and sums in float32.
+Also the weights of a MODEL and a CLIP against those that ComfyUI loads anew from their `cached_patcher_init`.
 """
 
 import importlib.util
@@ -54,6 +55,16 @@ def check_clip(checkpoint) -> dict[str, float]:
     return compared(ours, model.eval()(pixel_values=pixels).last_hidden_state)
 
 
+def check_reload(patcher) -> dict[str, float]:
+    """Weights of a patcher and of the one that its `cached_patcher_init` makes anew."""
+
+    def weights(of) -> torch.Tensor:
+        return torch.cat([x.flatten().float() for x in of.model.state_dict().values()])
+
+    load, arguments = patcher.cached_patcher_init
+    return compared(weights(load(*arguments, disable_dynamic=True)), weights(patcher))
+
+
 def main(tree: Path, pack: Path, model: Path) -> None:
     sys.path.insert(0, str(tree))
     from comfy.cli_args import args
@@ -69,6 +80,10 @@ def main(tree: Path, pack: Path, model: Path) -> None:
     with torch.inference_mode():
         found = {f"T5, {name}": check_text(checkpoint, text) for name, text in texts.items()}
         found["CLIP"] = check_clip(checkpoint)
+        from pack.nodes.load import load_model, text_encoder_of
+
+        found["MODEL anew"] = check_reload(load_model(str(model), {"variant": None, "dtype": None}))
+        found["T5 anew"] = check_reload(text_encoder_of(checkpoint, str(model), "from checkpoint").patcher)
     print(json.dumps(found))
 
 
