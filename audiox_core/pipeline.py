@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from . import lengths, sampling
 from .checkpoint import Checkpoint
 from .errors import AudioXError
-from .media.frames import FrameRequest
+from .media.frames import FrameRequest, encoder_requests
 from .media.levels import finish
 from .model import encoders
 from .model.network import AudioXNetwork
@@ -100,19 +100,7 @@ class AudioX:
         sizes = self.checkpoint.sizes
         for name in ("clip_vision", "synchformer"):
             self.checkpoint.require(name)
-        seconds = lengths.CLIP_SECONDS
-        return (
-            FrameRequest(
-                lengths.CLIP_FPS,
-                lengths.frames_from_seconds(seconds, lengths.CLIP_FPS),
-                sizes["clip_vision"].image_size,
-            ),
-            FrameRequest(
-                lengths.SYNC_FPS,
-                lengths.frames_from_seconds(seconds, lengths.SYNC_FPS),
-                sizes["synchformer"].image_size,
-            ),
-        )
+        return encoder_requests(sizes["clip_vision"].image_size, sizes["synchformer"].image_size)
 
     def encode_video(
         self, clip_frames: Tensor, sync_frames: Tensor, progress: Progress = no_progress

@@ -15,8 +15,7 @@ import torch
 
 from ..audiox_core.checkpoint import Checkpoint
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
-from ..audiox_core.media.frames import FrameRequest
+from ..audiox_core.media.frames import FrameRequest, encoder_requests
 from ..audiox_core.model.encoders import ClipSizes, normalise_clip
 from ..audiox_core.model.synchformer import Synchformer, encode
 from .comfy_network import comfy_attention
@@ -80,10 +79,7 @@ class VideoEncoder:
 
     def requests(self) -> tuple[FrameRequest, FrameRequest]:
         """The two readings of a video, for CLIP and for Synchformer."""
-        return (
-            FrameRequest(CLIP_FPS, frames_from_seconds(CLIP_SECONDS, CLIP_FPS), self.clip_sizes.image_size),
-            FrameRequest(SYNC_FPS, frames_from_seconds(CLIP_SECONDS, SYNC_FPS), self.sync_sizes.image_size),
-        )
+        return encoder_requests(self.clip_sizes.image_size, self.sync_sizes.image_size)
 
     def encode(self, clip_frames: torch.Tensor, sync_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) of uint8 frames (N, 3, size, size)."""

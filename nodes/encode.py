@@ -10,13 +10,13 @@ from comfy_api.latest import io
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.audio import prepare_prompt
 from ..audiox_core.media.frames import frames_from_images
+from ..audiox_core.model.encoders import TEXT_TOKENS
 from ..audiox_core.prompts import mask_prompt, posterior_sample
 from .comfy_network import AUDIO_LATENT, CLIP_TOKENS, SYNC_FEATURES
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
+from .sound import require_sound
 from .video import frames_of_video
-
-TEXT_TOKENS = 128
 
 
 def _conditioning_input() -> io.Conditioning.Input:
@@ -208,10 +208,7 @@ class EncodeAudio(io.ComfyNode):
     ) -> io.NodeOutput:
         if not hasattr(vae, "encode_statistics"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
-        if audio is None:
-            raise AudioXError("There is no sound: the video that it comes from has no audio track.")
-        if len(audio["waveform"]) == 0:
-            raise AudioXError("The audio is an empty batch, expected at least one sound: connect another one.")
+        require_sound(audio)
         generator = torch.Generator().manual_seed(seed)
         prompts = torch.stack(
             [prepare_prompt(item, audio["sample_rate"], start=start) for item in audio["waveform"]]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
+import uuid
 from typing import get_args
 
 import folder_paths
 from comfy_api.latest import InputImpl, io
 
-from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.mix import Mode
 from ..audiox_core.media.mux import MP4_FAMILY, mux_video
+from .sound import require_sound
 from .video import interruptible, untrimmed_file
 
 
@@ -81,10 +81,7 @@ class MuxVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0) -> io.NodeOutput:
-        if audio is None:
-            raise AudioXError("There is no sound to put onto the video: the audio input carries none.")
-        if len(audio["waveform"]) == 0:
-            raise AudioXError("The audio is an empty batch, expected at least one sound: connect another one.")
+        require_sound(audio)
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
         with untrimmed_file(video) as source:
             path = temporary_path()
@@ -105,10 +102,8 @@ class MuxVideo(io.ComfyNode):
 
 
 def temporary_path() -> str:
-    """A new mp4 file, as Save Video writes, in the temp folder, which ComfyUI empties when it starts and stops."""
-    handle, path = tempfile.mkstemp(prefix="audiox_", suffix=".mp4", dir=folder_paths.get_temp_directory())
-    os.close(handle)
-    return path
+    """Path of a new mp4, as Save Video writes, in the temp folder, which ComfyUI empties when it starts and stops."""
+    return os.path.join(folder_paths.get_temp_directory(), f"audiox_{uuid.uuid4().hex}.mp4")
 
 
 def keeps_subtitles(source) -> bool:

@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
 
 from comfy_server import ComfyServer, PromptError, ServerError  # noqa: E402
 from dev import COMFYUI, comfyui_tree  # noqa: E402
+from graphs import video_packets  # noqa: E402
 from media_maker import make_demo_video  # noqa: E402
 from small_model import make_small_model  # noqa: E402
 
@@ -60,12 +61,6 @@ def checkpoint_name(offered: list[str]) -> str:
     if not turbo:
         raise DemoError("The loader offers no model: --model has to be a file or a folder of AudioX-Turbo.")
     return turbo[0]
-
-
-def video_packets(path: Path) -> list[bytes]:
-    """The compressed pictures of a file, in storage order."""
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
 def check_playable(path: Path, source: Path) -> str:

@@ -43,11 +43,6 @@ class Origin:
         """Type of the native tensor when no other is asked for: the source's."""
         return self.file.dtypes[self.recipe.sources[-1]]
 
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes of the sources in the file."""
-        return sum(self.file.bytes_of(source) for source in self.recipe.sources)
-
 
 Origins = dict[str, Origin]
 """Native name -> origin, for one part."""

@@ -16,6 +16,7 @@ import av
 import torch
 
 from ..errors import AudioXError
+from ..lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
 from .files import Source, check_window, open_media, source_name, time_origin, video_stream
 from .pixels import display_matrix, frame_pixels, image_pixels, resize_pictures
 
@@ -31,6 +32,14 @@ class FrameRequest(NamedTuple):
     fps: int
     count: int
     size: int
+
+
+def encoder_requests(clip_size: int, sync_size: int) -> tuple[FrameRequest, FrameRequest]:
+    """How CLIP and Synchformer want a video read, for square pictures of these sizes."""
+    return (
+        FrameRequest(CLIP_FPS, frames_from_seconds(CLIP_SECONDS, CLIP_FPS), clip_size),
+        FrameRequest(SYNC_FPS, frames_from_seconds(CLIP_SECONDS, SYNC_FPS), sync_size),
+    )
 
 
 def read_clip(
