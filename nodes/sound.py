@@ -9,7 +9,7 @@ def require_sound(audio: dict | None) -> None:
     """AudioXError for the AUDIO of a video without a sound track, which is None, and for an empty batch."""
     if audio is None:
         raise AudioXError(
-            "There is no sound: the audio input carries none, as of a video without an audio track; connect another one."
+            "There is no sound: the audio input carries none, as of a video without a track; connect another one."
         )
     if len(audio["waveform"]) == 0:
         raise AudioXError("The audio is an empty batch, expected at least one sound: connect another one.")
