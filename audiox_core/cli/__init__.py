@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import AudioXError
-from . import convert, generate, inspect
+from . import convert, evaluate, generate, inspect
 
 COMMANDS = {
     "generate": generate,
     "convert": convert,
     "inspect": inspect,
+    "evaluate": evaluate,
 }
 """Name -> module, whose first line is the help. Modules import what is slow when they run, so help is quick."""
 

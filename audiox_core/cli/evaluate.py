@@ -1,0 +1,76 @@
+"""`python -m audiox_core evaluate`: measure by ear-like rules whether Base and Turbo make what they are asked for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import AudioXError
+from .progress import Bar
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `evaluate`."""
+    parser.add_argument("--base", help="checkpoint of Base: a file or folder; default: the demo's")
+    parser.add_argument("--turbo", help="checkpoint of Turbo: a file or folder; default: the demo's")
+    parser.add_argument("--seed", type=int, default=0, help="chooses captions, films and noise (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="few cases, and no guidance or negative prompts")
+    parser.add_argument("--sections", help="some of prompts,films,guidance,negative,vae,compare")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers as JSON")
+    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="write spectrograms with their prompts")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps, ... (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print the table, write what was asked for. Raises AudioXError before it measures, for bad input."""
+    check_outputs(options)
+    from ..evaluation import gallery, report  # after the cheap check: torch takes seconds to import
+    from ..evaluation.run import evaluate
+    from .generate import check_device
+
+    check_device(options.device)
+    plan = plan_of(options)
+    models = {variant: model_of(variant, getattr(options, variant), options.device) for variant in ("base", "turbo")}
+    with Bar() as bar:
+        evaluation = evaluate(models, plan, bar)
+    print(report.table(evaluation.results))
+    if options.json:
+        report.write_json(options.json, evaluation.results)
+    if options.picture:
+        from ..media.png import write_png
+
+        write_png(options.picture, gallery.grid(gallery.chosen(evaluation.shown)))
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    for path in (options.json, options.picture):
+        if path and not path.parent.is_dir():
+            raise AudioXError(f"There is no folder {str(path.parent)!r} to write {path.name!r} into; make it first.")
+    if options.picture and options.picture.suffix.lower() != ".png":
+        raise AudioXError(f"--picture is {options.picture}, expected a name that ends in .png.")
+
+
+def plan_of(options: argparse.Namespace):
+    """What to measure, as the options say."""
+    from dataclasses import replace
+
+    from ..evaluation.run import QUICK, Plan
+
+    plan = QUICK if options.quick else Plan()
+    sections = tuple(options.sections.split(",")) if options.sections else plan.sections
+    plan = replace(plan, seed=options.seed, sections=sections, shown=options.picture is not None)
+    if plan.shown and not {"prompts", "films"} & set(sections):
+        raise AudioXError("--picture shows what the sections prompts and films make: choose one of them.")
+    return plan
+
+
+def model_of(variant: str, path: str | None, device: str):
+    """The model at a path, or the demo's, on a device; AudioXError when it is the other variant."""
+    from ..checkpoint import open_checkpoint
+    from ..pipeline import AudioX
+
+    if path is None:
+        from ..demo import demo_path
+
+        path = demo_path(variant)
+    return AudioX(open_checkpoint(path, variant=variant), device)

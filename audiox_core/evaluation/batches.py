@@ -1,0 +1,133 @@
+"""Many prompts through a model at once: what `pipeline.AudioX.sample` does for one prompt with many seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import sampling
+from ..checkpoint import Checkpoint
+from ..media.frames import read_clip
+from ..model.network import AudioXNetwork
+from ..pipeline import AudioX, Progress, Prompt, guided, no_progress, on_device
+from ..presets import SAMPLERS, RunSettings
+from .cases import FilmCase, write_film
+
+BATCH = 16
+"""Prompts that are sampled together."""
+
+DECODE_BATCH = 2
+
+
+def network_of(model: AudioX) -> AudioXNetwork:
+    """The trained network of a model."""
+    return model.load("network", AudioXNetwork, model.dtype)
+
+
+def untrained_network(checkpoint: Checkpoint, seed: int) -> AudioXNetwork:
+    """A network of the checkpoint's sizes with weights drawn from a seed; only what it knows of silence is kept."""
+    generator = torch.Generator().manual_seed(seed)
+    network = AudioXNetwork(checkpoint.sizes["network"], device="meta")
+    drawn = {
+        name: value if "silence" in name else drawn_weight(name, value.shape, generator)
+        for name, value in checkpoint.state_dict("network", torch.float32).items()
+    }
+    network.load_state_dict(drawn, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def drawn_weight(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Ones for the weights of norms, zeros for biases, and what keeps the variance for the rest."""
+    if len(shape) < 2:
+        return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
+    return torch.randn(shape, generator=generator) / math.sqrt(math.prod(shape[1:]))
+
+
+def text_prompts(model: AudioX, texts: Sequence[str]) -> list[Prompt]:
+    """Prompts of words alone."""
+    return [Prompt(text=model.encode_text(text)[0]) for text in texts]
+
+
+@contextlib.contextmanager
+def film_files(cases: Sequence[FilmCase]) -> Iterator[list[Path]]:
+    """The films as mp4 files, as long as the block runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.mp4" for i in range(len(cases))]
+        for path, case in zip(paths, cases, strict=True):
+            write_film(path, case.film)
+        yield paths
+
+
+def film_prompts(model: AudioX, files: Sequence[Path], cases: Sequence[FilmCase]) -> list[Prompt]:
+    """Prompts of film files with the words of their cases."""
+    prompts = []
+    for path, case in zip(files, cases, strict=True):
+        clip_tokens, sync_features = model.encode_video(*read_clip(path, model.frame_requests()))
+        prompts.append(Prompt(model.encode_text(case.text)[0], clip_tokens, sync_features))
+    return prompts
+
+
+def sample_many(
+    model: AudioX,
+    prompts: Sequence[Prompt],
+    settings: RunSettings,
+    seeds: Sequence[int],
+    *,
+    negative: Prompt | None = None,
+    network: AudioXNetwork | None = None,
+    progress: Progress = no_progress,
+) -> Tensor:
+    """Latents (len(prompts), 64, 236); item i is of prompts[i] and seeds[i], all prompts made of the same parts.
+
+    network: another one in place of the model's own.
+    """
+    network = network or network_of(model)
+    done = []
+
+    def steered_away_from(context: Tensor) -> Tensor:
+        against = network.null_context(1, context) if negative is None else context_of(model, network, [negative])
+        return against.expand_as(context)
+
+    with on_device(network, model.device), torch.inference_mode():
+        for first in range(0, len(prompts), BATCH):
+            part = slice(first, first + BATCH)
+            context = context_of(model, network, prompts[part])
+            if settings.cfg != 1:
+                context = torch.cat((context, steered_away_from(context)))
+            done.append(run(network, context, settings, seeds[part]))
+            progress("sample", first + len(prompts[part]), len(prompts))
+    return torch.cat(done).float().cpu()
+
+
+def context_of(model: AudioX, network: AudioXNetwork, prompts: Sequence[Prompt]) -> Tensor:
+    """Fused prompts (B, tokens, width)."""
+    place = {"device": model.device, "dtype": model.dtype}
+
+    def joined(name: str) -> Tensor | None:
+        parts = [getattr(prompt, name) for prompt in prompts]
+        return None if parts[0] is None else torch.cat(parts).to(**place)
+
+    return network.context(joined("text"), joined("clip_tokens"), joined("sync_features"), joined("audio_latent"))
+
+
+def run(network: AudioXNetwork, context: Tensor, settings: RunSettings, seeds: Sequence[int]) -> Tensor:
+    """Latents of one batch; context holds a row for each seed and, with guidance, one more each to steer away from."""
+    sizes, noise = network.sizes.transformer, sampling.SeededNoise(seeds)
+    velocity = guided(network, network.modulation(context), settings.cfg)
+    start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=context.device))
+    denoise = sampling.from_velocity(velocity)
+    return SAMPLERS[settings.sampler](denoise, start, sampling.flow_sigmas(settings.steps), noise)
+
+
+def decode_many(model: AudioX, latents: Tensor, progress: Progress = no_progress) -> Iterator[np.ndarray]:
+    """Sounds float32 (2, 441000) of latents, one after the other."""
+    for first in range(0, len(latents), DECODE_BATCH):
+        yield from model.decode(latents[first : first + DECODE_BATCH]).numpy()
+        progress("decode", min(first + DECODE_BATCH, len(latents)), len(latents))
