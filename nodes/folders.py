@@ -8,6 +8,8 @@ from pathlib import Path
 import folder_paths
 
 from ..audiox_core.checkpoint.layout import is_companion
+from ..audiox_core.demo import NAMES as DEMO_NAMES
+from ..audiox_core.demo import demo_path
 
 FOLDER = "audiox"
 OTHER_PACKS_FOLDER = "AudioX"
@@ -26,14 +28,19 @@ def register_folders() -> None:
 
 
 def checkpoint_names() -> list[str]:
-    """Files that may be AudioX checkpoints, our own folder first; companions such as a VAE are left out.
+    """Files that may be AudioX checkpoints, our own folder first, then the demo; companions are left out.
 
     Names have forward slashes on every system, so that a workflow made on one opens on another.
     """
     names = [*folder_paths.get_filename_list(FOLDER), *folder_paths.get_filename_list("diffusion_models")]
-    return list(dict.fromkeys(name.replace(os.sep, "/") for name in names if not is_companion(name)))
+    names = [name.replace(os.sep, "/") for name in names if not is_companion(name)]
+    return list(dict.fromkeys([*names, *DEMO_NAMES.values()]))
 
 
 def checkpoint_path(name: str) -> str:
-    """Full path of a listed checkpoint; core's own sentence when it is gone."""
-    return folder_paths.get_full_path(FOLDER, name) or folder_paths.get_full_path_or_raise("diffusion_models", name)
+    """Full path of a listed checkpoint, the user's own before the demo; core's own sentence when it is gone."""
+    found = folder_paths.get_full_path(FOLDER, name)
+    if found is None and name in DEMO_NAMES.values():
+        variant = next(variant for variant, demo in DEMO_NAMES.items() if demo == name)
+        return str(demo_path(variant))
+    return found or folder_paths.get_full_path_or_raise("diffusion_models", name)

@@ -1,8 +1,8 @@
 """The main job from end to end: sound for a video, by a real ComfyUI that runs a shipped workflow.
 
-Run it as `python3 tools/dev.py demo`. It makes a test video and a small model, starts ComfyUI with this pack,
-queues the workflow through /prompt, and checks that the result plays. The model has the released file format,
-but generated weights: what it makes is noise. `--model` and `--video` name the real thing.
+Run it as `python3 tools/dev.py demo`. It draws a video of a bouncing ball, starts ComfyUI with this pack, queues the
+workflow through /prompt with the demo checkpoint, and checks that the result plays and that the sound answers the
+bounces. The demo is a toy that knows few sounds. `--model` and `--video` name the real thing.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ import av
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
 
 from comfy_server import ComfyServer, PromptError, ServerError  # noqa: E402
 from dev import COMFYUI, comfyui_tree  # noqa: E402
 from graphs import video_packets  # noqa: E402
-from media_maker import make_demo_video  # noqa: E402
-from small_model import make_small_model  # noqa: E402
+
+from audiox_core.demo import NAMES  # noqa: E402
+from audiox_core.evaluation import events, films  # noqa: E402
+from audiox_core.evaluation.cases import write_film  # noqa: E402
 
 WORKFLOW = ROOT / "workflows" / "api" / "v2a_turbo.json"
 OUTPUT = ROOT / "output"
+
+FILM = films.film(7, test=True, style="ball", kind="ping")
 
 # Where the workflow takes its files and leaves its result: node class and input.
 MODEL_INPUT = ("AudioXLoad", "checkpoint")
@@ -55,12 +59,26 @@ def fill(prompt: dict, place: tuple[str, str], value: str) -> None:
         prompt[node_id]["inputs"][name] = value
 
 
-def checkpoint_name(offered: list[str]) -> str:
-    """The Turbo model among the names that the loader offers."""
-    turbo = [name for name in offered if "turbo" in name.lower()] or offered
+def checkpoint_name(offered: list[str], given: bool) -> str:
+    """The demo, or the Turbo model among the names that the loader offers where one was given."""
+    if not given:
+        return NAMES["turbo"]
+    real = [name for name in offered if name not in NAMES.values()]
+    turbo = [name for name in real if "turbo" in name.lower()] or real
     if not turbo:
         raise DemoError("The loader offers no model: --model has to be a file or a folder of AudioX-Turbo.")
     return turbo[0]
+
+
+def check_answers(path: Path) -> str:
+    """How the sound answers the film's bounces; DemoError when it does not."""
+    with av.open(str(path)) as container:
+        sound = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=-1)
+    found = events.summary([events.align(events.heard_times(sound), FILM.times)])
+    if found["within_100ms"] < 0.5:
+        raise DemoError(f"{path} does not answer the bounces: {found}.")
+    return (f"{found['within_100ms']:.0%} of {len(FILM.times)} bounces are answered within 100 ms, by a "
+            f"{events.hit_kind(sound)} (a yellow ball pings)")
 
 
 def check_playable(path: Path, source: Path) -> str:
@@ -83,12 +101,13 @@ def check_playable(path: Path, source: Path) -> str:
             f"{channels} channels of {rate} Hz sound (root mean square {loudness:.3f})")
 
 
-def make_sound(model: Path, video: Path, name: str) -> Path:
+def make_sound(model: Path | None, video: Path, name: str) -> Path:
     """Run the workflow in a fresh ComfyUI and return the copied result."""
     prompt = json.loads(WORKFLOW.read_text("utf-8"))
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
-        comfy.place_model(model)
-        fill(prompt, MODEL_INPUT, checkpoint_name(comfy.options(*MODEL_INPUT)))
+        if model is not None:
+            comfy.place_model(model)
+        fill(prompt, MODEL_INPUT, checkpoint_name(comfy.options(*MODEL_INPUT), model is not None))
         fill(prompt, VIDEO_INPUT, comfy.place_input(video))
         print("ComfyUI is up; the workflow is queued.", flush=True)
         started = time.monotonic()
@@ -103,21 +122,21 @@ def make_sound(model: Path, video: Path, name: str) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py demo", description="Make sound for a video with ComfyUI.")
-    parser.add_argument("--model", type=Path, help="AudioX-Turbo checkpoint (default: a small generated one)")
+    parser.add_argument("--model", type=Path, help="AudioX-Turbo checkpoint (default: the demo checkpoint)")
     parser.add_argument("--video", type=Path, help="video file (default: a generated one of 10 s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="audiox-demo-") as scratch:
         model, video = arguments.model, arguments.video
         if video is None:
-            video = make_demo_video(Path(scratch) / "bouncing_ball.mp4")
+            video = Path(scratch) / "bouncing_ball.mp4"
+            write_film(video, FILM)
         if model is None:
-            print("Model: small, in the released format, with generated weights. It makes noise, not music.",
-                  flush=True)
-            model = Path(scratch) / "AudioX-Turbo"
-            make_small_model(model)
+            print("Model: the demo checkpoint, a toy that knows few sounds.", flush=True)
         try:
             result = make_sound(model, video, f"{video.stem}_with_sound.mp4")
             facts = check_playable(result, video)
+            if arguments.model is None and arguments.video is None:
+                facts += "\n" + check_answers(result)
         except (DemoError, PromptError, ServerError) as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..demo import DEFAULT, demo_path
 from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, PROMPT_SAMPLES, SAMPLE_RATE
 from ..presets import SAMPLERS, run_settings
@@ -17,7 +18,9 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="checkpoint: a file, or a folder in the released layout")
+    parser.add_argument(
+        "--model", help="checkpoint: a file, or a folder in the released layout; default: the small demo that comes along"
+    )
     parser.add_argument("--variant", choices=("turbo", "base"), help="where file and folder names do not tell")
     parser.add_argument("--vae", help="a VAE file to use in place of the one found")
     parser.add_argument("--synchformer", help="a Synchformer file to use in place of the one found")
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         args.dtype or ("fp32" if device == "cpu" else "bf16")
     ]
     checkpoint = open_checkpoint(
-        args.model,
+        args.model or the_demo(args.variant),
         variant=args.variant,
         vae=args.vae,
         synchformer=args.synchformer,
@@ -82,6 +85,16 @@ def run(args: argparse.Namespace) -> None:
     for path, sound in zip(outputs, sounds, strict=True):
         write(path, sound, args)
         print(path)
+
+
+def the_demo(variant: str | None) -> Path:
+    """The demo checkpoint, and a line that says so."""
+    print(
+        "No --model was named: this is the demo, a toy that knows tones, sweeps, ticks, noise, chords and beats. "
+        "For real sound give the released weights with --model.",
+        file=sys.stderr,
+    )
+    return demo_path(variant or DEFAULT)
 
 
 def default_device() -> str:

@@ -1,8 +1,8 @@
 """The sounds of the demo's world, made from formulas: what its models learn and what `evaluate` expects to hear.
 
-Everything sits on the latent grid: events begin at latent frames, and pitches are multiples of 44100 / 2048 Hz, so
-that a steady tone looks the same in every latent frame. A model of a few hundred thousand weights can then learn
-them, which is the point of a demo.
+Everything sits on the latent grid: events begin at latent frames, pitches are multiples of 44100 / 2048 Hz, sweeps
+move in steps, and noise is stitched from a few blocks. A steady sound then looks the same in every latent frame, all
+frames together span few directions, and a model of a million weights can learn them, which is the point of a demo.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from ..lengths import SAMPLE_RATE, SAMPLES_PER_LATENT
 GRID = SAMPLE_RATE / SAMPLES_PER_LATENT
 """Latent frames a second, and the frequency step of all pitches in Hz: 21.53."""
 
-PITCHES = {"low": range(7, 11), "mid": range(20, 33), "high": range(90, 141)}
-"""Multiples of GRID: 151 to 215, 431 to 689 and 1938 to 3015 Hz."""
+PITCHES = {"low": (7, 9), "mid": (20, 24, 30), "high": (96, 112, 128)}
+"""Multiples of GRID: 151 and 194, 431 to 646 and 2067 to 2756 Hz."""
 
-SWEEP = (215.0, 3000.0)
-"""Lowest and highest frequency of a sweep in Hz."""
+SCALE = (7, 9, 12, 16, 20, 24, 30, 36, 45, 54, 64, 80, 96, 112, 128)
+"""The steps of a sweep in multiples of GRID: 151 to 2756 Hz."""
 
 PERIODS = {"slow ticking": 14, "fast ticking": 4, "noise bursts": 20, "plucked notes": 10, "slow beat": 22,
            "fast beat": 10}  # fmt: skip
 """Latent frames from one event of a repeating sound to the next: 650, 186, 929, 464, 1022 and 464 ms."""
 
-MAJOR, MINOR = ((20, 25, 30), (24, 30, 36), (28, 35, 42)), ((20, 24, 30), (30, 36, 45))
+MAJOR, MINOR = ((20, 25, 30), (24, 30, 36)), ((20, 24, 30), (30, 36, 45))
 """Just triads in multiples of GRID."""
 
-MELODY = (20, 24, 30, 36, 40)
+MELODY = (20, 24, 30, 36, 45)
 HUM = 5
 FADE = 512
+NOISE_FRAMES, NOISE_BLOCKS, BLOCK = 4, 4, 256
 BURST_LATENTS = 8
 
 Sound = np.ndarray
@@ -62,16 +63,25 @@ def sines(first: int, count: int, partials: list[tuple[int, float]]) -> Sound:
     return faded(sum(amplitude * np.sin(n * t) for n, amplitude in partials))
 
 
-def sweep(count: int, rising: bool) -> Sound:
-    """A sine whose pitch moves at a constant number of octaves a second."""
-    t = clock(0, count)
-    octaves = np.log(SWEEP[1] / SWEEP[0]) / t[-1]
-    start, rate = (SWEEP[0], octaves) if rising else (SWEEP[1], -octaves)
-    return faded(0.3 * np.sin(2 * np.pi * start * np.expm1(rate * t) / rate))
+def sweep(first: int, count: int, rising: bool) -> Sound:
+    """A sine that climbs or descends the scale in steps of equal length."""
+    scale = np.array(SCALE if rising else SCALE[::-1])
+    steps = scale[np.arange(count) * len(scale) // count].repeat(SAMPLES_PER_LATENT)
+    return faded(0.35 * np.sin(2 * np.pi * GRID * steps * clock(first, count)))
+
+
+def noise_frames() -> np.ndarray:
+    """NOISE_FRAMES latent frames of white noise, each stitched from the same few blocks with changing signs."""
+    rng = np.random.default_rng(1)
+    blocks = rng.standard_normal((NOISE_BLOCKS, BLOCK))
+    chosen = rng.integers(NOISE_BLOCKS, size=(NOISE_FRAMES, SAMPLES_PER_LATENT // BLOCK))
+    signs = rng.choice((-1, 1), size=chosen.shape)
+    return (blocks[chosen] * signs[..., None]).reshape(NOISE_FRAMES, -1)
 
 
 def white(count: int, rng: np.random.Generator) -> Sound:
-    return faded(0.15 * rng.standard_normal(count * SAMPLES_PER_LATENT))
+    """Noise: random frames of `noise_frames`."""
+    return faded(0.15 * noise_frames()[rng.integers(NOISE_FRAMES, size=count)].reshape(-1))
 
 
 def click(rng: np.random.Generator) -> Sound:
@@ -95,13 +105,12 @@ def ping(rng: np.random.Generator) -> Sound:
 
 
 def hat(rng: np.random.Generator) -> Sound:
-    t = clock(0, 2)
-    return (0.2 * rng.standard_normal(len(t)) * np.exp(-t / 0.015)).astype(np.float32)
+    return (0.2 * noise_frames()[0] * np.exp(-clock(0, 1) / 0.015)).astype(np.float32)
 
 
 def pluck(rng: np.random.Generator) -> Sound:
     t, n = clock(0, PERIODS["plucked notes"]), rng.choice(MELODY)
-    tone = sum(np.sin(2 * np.pi * k * n * GRID * t) / k**2 for k in (1, 2, 3))
+    tone = sum(np.sin(2 * np.pi * k * n * GRID * t) / k**2 for k in (1, 2))
     return (0.5 * tone * np.exp(-t / 0.15) * np.minimum(1, t / 0.003)).astype(np.float32)
 
 
@@ -138,7 +147,7 @@ def make(kind: str, first: int, count: int, rng: np.random.Generator) -> Sound:
     if kind.endswith("tone"):
         return sines(first, count, [(int(rng.choice(PITCHES[kind.split()[0]])), 0.35)])
     if kind.endswith("sweep"):
-        return sweep(count, rising=kind.startswith("rising"))
+        return sweep(first, count, rising=kind.startswith("rising"))
     if kind.endswith("chord"):
         chord = (MAJOR if kind.startswith("major") else MINOR)
         return sines(first, count, [(n, 0.2) for n in chord[rng.integers(len(chord))]])

@@ -1,0 +1,123 @@
+"""The demo checkpoints that come along: they load, they are small, and what they make is what was asked for."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from graphs import ids_of, read_audio, shipped
+
+from audiox_core.checkpoint import open_checkpoint
+from audiox_core.cli import main
+from audiox_core.demo import FOLDER, NAMES, demo_path
+from audiox_core.evaluation import events, films, judge
+from audiox_core.evaluation.cases import write_film
+
+MEGABYTE = 1e6
+FILM = films.film(3, test=True, style="flash", kind="ping")
+
+
+def heard_in(path) -> str:
+    waveform, rate = read_audio(path)
+    assert rate == 44100
+    return judge.hear(np.asarray(waveform)).kinds[0]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "flashes.mp4"
+    write_film(path, FILM)
+    return path
+
+
+# The files
+
+
+def test_all_files_together_are_small():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= 12 * MEGABYTE
+
+
+@pytest.mark.parametrize("variant", NAMES)
+def test_they_load_like_released_files_and_say_what_they_are(variant):
+    checkpoint = open_checkpoint(demo_path(variant))
+    assert (checkpoint.variant, checkpoint.variant_source) == (variant, "metadata")
+    assert set(checkpoint.parts) == {"network", "vae", "clip_vision", "synchformer", "t5", "tokenizer"}
+    assert all(file.metadata["license"].startswith("Apache-2.0") for file in checkpoint.files)
+    assert any(name.startswith("model.model.transformer.layers.0.") for name in checkpoint.files[0].shapes)
+
+
+# The command line
+
+
+def test_generate_uses_the_demo_and_says_so(tmp_path, capsys):
+    out = tmp_path / "tone.wav"
+    assert main(["generate", "--prompt", "a high tone", "--out", str(out)]) == 0
+    assert "this is the demo" in capsys.readouterr().err
+    assert heard_in(out) == "high tone"
+
+
+def test_an_untrained_demo_is_not_heard_as_what_was_asked_for(tmp_path):
+    from audiox_core.evaluation.batches import run, untrained_network
+    from audiox_core.pipeline import AudioX
+    from audiox_core.presets import run_settings
+
+    checkpoint = open_checkpoint(demo_path("turbo"))
+    model = AudioX(checkpoint)
+    network = untrained_network(checkpoint, seed=0)
+    with torch.inference_mode():
+        context = network.context(model.encode_text("a high tone")[0])
+        latent = run(network, context, run_settings("turbo"), [0])
+    assert judge.hear(model.decode(latent)[0].numpy()).kinds[0] != "high tone"
+
+
+def test_base_follows_words_in_few_steps(tmp_path):
+    out = tmp_path / "ticks.wav"
+    arguments = ["--variant", "base", "--steps", "12", "--prompt", "slow ticking", "--out", str(out)]
+    assert main(["generate", *arguments]) == 0
+    assert heard_in(out) == "slow ticking"
+
+
+def test_the_sound_check_reaches_its_bars(tmp_path):
+    """A part of what `evaluate` measures; the bars are those that the full run has to reach."""
+    found = tmp_path / "found.json"
+    assert main(["evaluate", "--quick", "--json", str(found)]) == 0
+    results = json.loads(found.read_text("utf-8"))
+    assert results["turbo"]["prompt_accuracy"] >= 0.85
+    assert results["turbo"]["onset_within_100ms"] >= 0.85
+    assert results["base"]["prompt_accuracy"] >= 0.9
+    assert results["base"]["onset_within_100ms"] >= 0.85
+
+
+# ComfyUI
+
+
+def with_demo(name: str, variant: str, **texts: str) -> dict:
+    """A shipped workflow with the demo in place of the released weights."""
+    prompt = shipped(name)
+    prompt[ids_of(prompt, "AudioXLoad")[0]]["inputs"]["checkpoint"] = NAMES[variant]
+    for key in ids_of(prompt, "AudioXEncodeText"):
+        prompt[key]["inputs"] |= texts
+    return prompt
+
+
+def test_the_loader_lists_the_demo_last(comfy):
+    offered = comfy.options("AudioXLoad", "checkpoint")
+    assert offered[-2:] == list(NAMES.values())
+    assert len(offered) > 2
+
+
+def test_words_become_the_right_sound_in_comfyui(comfy):
+    prompt = with_demo("t2a_turbo", "turbo", text="a falling siren")
+    [item] = comfy.run(prompt).files(ids_of(prompt, "SaveAudio")[0])
+    assert heard_in(comfy.output_path(item)) == "falling sweep"
+
+
+def test_a_video_is_answered_in_comfyui(comfy, film):
+    prompt = with_demo("v2a_turbo", "turbo")
+    prompt[ids_of(prompt, "LoadVideo")[0]]["inputs"]["file"] = comfy.place_input(film)
+    [item] = comfy.run(prompt).files(ids_of(prompt, "SaveVideo")[0])
+    sound = np.asarray(read_audio(comfy.output_path(item))[0])
+    found = events.summary([events.align(events.heard_times(sound), FILM.times)])
+    assert found["onset_within_100ms"] >= 0.8
+    assert found["onset_precision"] >= 0.8
+    assert events.hit_kind(sound) == "ping"

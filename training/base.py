@@ -1,0 +1,49 @@
+"""Base: rectified flow with prompts left out at random, so that guidance has something to contrast with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audiox_core.model.network import AudioXNetwork
+
+from .data import Batches
+from .network import Context, Velocity, caller, in_half, matching_loss, new_network
+from .state import Stage
+
+BATCH = 32
+DROP = 0.12
+
+
+def flow_times(count: int, generator: torch.Generator) -> Tensor:
+    """Times in 0..1: two in three near the middle, where prompts decide, the others anywhere."""
+    middle = torch.sigmoid(torch.randn(count, generator=generator))
+    anywhere = torch.rand(count, generator=generator)
+    return torch.where(torch.rand(count, generator=generator) < 0.67, middle, anywhere)
+
+
+def train(folder: Path, steps: int, batches: Batches, silence: tuple[Tensor, Tensor]) -> AudioXNetwork:
+    """The trained Base."""
+    torch.manual_seed(4)
+    network = new_network(silence)
+    stage = Stage("base", folder, network, steps, peak=1.5e-3, betas=(0.9, 0.98), average=0.998)
+    context = caller(Context(network))
+    velocity = caller(Velocity(network))
+
+    def losses(step: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(step)
+        sound, prompts = batches.draw(step, BATCH)
+        noise = torch.randn(sound.shape, generator=generator)
+        t = flow_times(BATCH, generator)
+        kept = (torch.rand(BATCH, generator=generator) >= DROP).bfloat16()
+        weights = in_half(network)
+        prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
+        fused = context(weights, prompts) * kept[:, None, None]
+        mixed = sound + t[:, None, None] * (noise - sound)
+        out = velocity(weights, mixed.bfloat16(), t, fused)
+        return {"loss": matching_loss(out, noise - sound)}
+
+    stage.run(losses)
+    return stage.finish()

@@ -1,0 +1,95 @@
+"""Turbo: four steps without guidance, distilled from Base.
+
+Upstream matches distributions (DMD) with two more copies of the model. At this size a simpler distillation does: the
+teacher's guided runs are solved once from known noise, and the student learns to jump to their ends. From pure noise
+it learns the teacher's own pairing, which is what makes one jump sharp (rectified flow's second round, arXiv
+2209.03003); from the three later times, freshly noised ends, as its sampler will show them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audiox_core.model.network import AudioXNetwork
+from audiox_core.presets import PRESETS
+from audiox_core.sampling import flow_sigmas
+
+from .data import Batches
+from .network import Context, Velocity, Weights, caller, in_half, matching_loss
+from .state import Stage
+
+BATCH = 32
+GUIDANCE = 3.0
+TEACHER_STEPS = 16
+TIMES = flow_sigmas(PRESETS["turbo"].steps)[:-1]
+
+
+@torch.no_grad()
+def guided_ends(velocity, weights: Weights, context: Tensor, noise: Tensor) -> Tensor:
+    """Where the teacher's guided flow leads from the noise (B, 64, 236)."""
+    both = torch.cat((context, torch.zeros_like(context)))
+    x, times = noise, flow_sigmas(TEACHER_STEPS)
+    for now, following in zip(times[:-1], times[1:], strict=True):
+        t = x.new_full((2 * len(x),), now)
+        towards, away = velocity(weights, torch.cat((x, x)).bfloat16(), t, both).float().chunk(2)
+        x = x + (following - now) * (away + GUIDANCE * (towards - away))
+    return x
+
+
+def lessons(folder: Path, teacher: AudioXNetwork, batches: Batches, count: int) -> dict[str, Tensor]:
+    """Prompts' contexts, the seeds of their noise and where the teacher takes it; kept in `lessons.pt`."""
+    path = folder / "lessons.pt"
+    if path.exists():
+        return torch.load(path, weights_only=True)
+    context, velocity = caller(Context(teacher)), caller(Velocity(teacher))
+    weights = {name: w.detach() for name, w in in_half(teacher).items()}
+    kept: dict[str, list[Tensor]] = {"seed": [], "end": []}
+    for step in range(count):
+        _, prompts = batches.draw(step, BATCH, salt=29)
+        prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
+        with torch.no_grad():
+            fused = context(weights, prompts)
+        kept["end"].append(guided_ends(velocity, weights, fused, noise_of(step)).half())
+        kept["seed"].append(torch.tensor([step]))
+        if step % 10 == 0:
+            print("lessons", step, count, flush=True)
+    stacked = {"seed": torch.cat(kept["seed"]), "end": torch.stack(kept["end"])}
+    partial = path.with_suffix(".partial")
+    torch.save(stacked, partial)
+    os.replace(partial, path)
+    return stacked
+
+
+def noise_of(seed: int) -> Tensor:
+    return torch.randn(BATCH, 64, 236, generator=torch.Generator().manual_seed(1_000_000 + seed))
+
+
+def train(folder: Path, steps: int, teacher: AudioXNetwork, batches: Batches, count: int) -> AudioXNetwork:
+    """The trained Turbo; `teacher` itself is trained on."""
+    learned = lessons(folder, teacher, batches, count)
+    student = teacher.requires_grad_(True)
+    for name, parameter in student.named_parameters():
+        parameter.requires_grad_("silence" not in name and "time_features" not in name)
+    stage = Stage("turbo", folder, student, steps, peak=5e-4, betas=(0.9, 0.98), average=0.995)
+    context, velocity = caller(Context(student)), caller(Velocity(student))
+
+    def losses(step: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(step)
+        lesson = step % count
+        _, prompts = batches.draw(lesson, BATCH, salt=29)
+        prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
+        end, noise = learned["end"][lesson].float(), noise_of(int(learned["seed"][lesson]))
+        t = torch.tensor(TIMES)[(torch.arange(BATCH) + step // count) % len(TIMES)]
+        fresh = torch.randn(noise.shape, generator=generator)
+        noise = torch.where(t[:, None, None] == 1, noise, fresh)
+        mixed = end + t[:, None, None] * (noise - end)
+        weights = in_half(student)
+        out = velocity(weights, mixed.bfloat16(), t, context(weights, prompts))
+        return {"loss": matching_loss(out, noise - end)}
+
+    stage.run(losses)
+    return stage.finish()
