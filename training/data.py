@@ -34,8 +34,8 @@ CUTTABLE = tuple(kind for kind in scenes.STEADY if not kind.endswith("sweep"))
 
 def encoded(vae: OobleckVAE, sounds: list[np.ndarray]) -> Tensor:
     """Means of the latents (N, 64, 236) in float16, as the Base learns them."""
-    means = [vae.encode(torch.from_numpy(np.stack(sounds[i : i + ENCODE_BATCH]))) for i in range(0, len(sounds), ENCODE_BATCH)]
-    return torch.cat(means).half()
+    stacks = [np.stack(sounds[i : i + ENCODE_BATCH]) for i in range(0, len(sounds), ENCODE_BATCH)]
+    return torch.cat([vae.encode(torch.from_numpy(stack)) for stack in stacks]).half()
 
 
 class Words:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from audiox_core.model.maf import MAFSizes
 from audiox_core.model.mmdit import MMDiTSizes
 from audiox_core.model.network import AudioXNetwork, NetworkSizes
 
-from .sight import CLIP, SYNC
+from .sight import CLIP
 from .words import WIDTH
 
 TOKENS = 128

@@ -89,7 +89,8 @@ def train_clip(folder: Path, steps: int) -> nn.Module:
         kinds = torch.tensor([KINDS.index(film.kind) for film in drawn]).repeat_interleave(4)
         styles = torch.tensor([STYLES.index(film.style) for film in drawn]).repeat_interleave(4)
         logits = looker(pictures)
-        kind, style = (F.cross_entropy(*pair) for pair in zip(logits.split((4, 3), dim=1), (kinds, styles), strict=True))
+        kind, style = logits.split((len(KINDS), len(STYLES)), dim=1)
+        kind, style = F.cross_entropy(kind, kinds), F.cross_entropy(style, styles)
         return {"loss": kind + style, "kind": kind, "style": style}
 
     stage.run(losses)

@@ -8,6 +8,7 @@ it learns the teacher's own pairing, which is what makes one jump sharp (rectifi
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def guided_ends(velocity, weights: Weights, context: Tensor, noise: Tensor) -> T
     """Where the teacher's guided flow leads from the noise (B, 64, 236)."""
     both = torch.cat((context, torch.zeros_like(context)))
     x, times = noise, flow_sigmas(TEACHER_STEPS)
-    for now, following in zip(times[:-1], times[1:], strict=True):
+    for now, following in itertools.pairwise(times):
         t = x.new_full((2 * len(x),), now)
         towards, away = velocity(weights, torch.cat((x, x)).bfloat16(), t, both).float().chunk(2)
         x = x + (following - now) * (away + GUIDANCE * (towards - away))

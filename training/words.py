@@ -28,7 +28,8 @@ PARTS = (len(KINDS) + 1, len(KINDS) + 1, len(SIDES), len(HITS) + 1)
 def vocabulary() -> list[str]:
     """Every word of the world, in an order that does not change."""
     phrases = [word for words in (*scenes.WORDS.values(), *films.WORDS.values()) for word in words]
-    phrases += [*scenes.FRAMES, *scenes.PAIRS, films.GENERIC, *(side for words in scenes.SIDES.values() for side in words)]
+    sides = (side for words in scenes.SIDES.values() for side in words)
+    phrases += [*scenes.FRAMES, *scenes.PAIRS, films.GENERIC, *sides]
     words = " ".join(phrases).replace("{}", " ").replace(",", " ").lower().split()
     return list(dict.fromkeys(words))
 

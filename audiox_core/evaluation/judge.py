@@ -31,10 +31,10 @@ REPEATING_DEPTH = 9.0
 """dB by which the level of a repeating sound dips."""
 
 SWEEP_RATE = 0.15
-"""Octaves a second above which a pitch moves; sweeps of the demo's world have 0.35 to 1."""
+"""Octaves a second above which a pitch moves; sweeps of the demo's world have 0.35 to 1.1."""
 
-SWEEP_STRAY = 0.1
-"""Octaves by which the pitch of a sweep may stray from its line."""
+SWEEP_STRAY = 0.25
+"""Octaves by which the pitch of a sweep may stray from its line; its steps are 0.2 to 0.4 wide."""
 
 NOISY_FLATNESS, NOISY_PEAK = 0.1, 0.25
 """White noise has a flatness of 0.56 and a peak of 0.1 or less; a chord, the least peaked of the others, 0.33."""
