@@ -23,8 +23,8 @@ WHOLE = (0.2, 9.8)
 HALVES = ((0.3, 3.4), (6.7, 9.8))
 """Seconds that are listened to of a scene of two: before the earliest and after the latest moment of change."""
 
-SILENT_LEVEL = 0.006
-SILENT_PEAK = 0.025
+SILENT_LEVEL = 0.01
+SILENT_PEAK = 0.03
 """A sound is silence below either: root mean square of all, and of the loudest 20 ms."""
 
 REPEATING_DEPTH = 9.0
