@@ -16,7 +16,7 @@ from audiox_core.model.vae import silence_statistics
 
 from . import base, data, ship, sight, turbo, vae, words
 
-STEPS = {"vae": 500, "words": 900, "clip": 160, "sync": 450, "base": 3000, "turbo": 900}
+STEPS = {"vae": 500, "words": 900, "clip": 160, "sync": 450, "base": 3200, "turbo": 900}
 LESSONS = 60
 STAGES = ("vae", "words", "clip", "sync", "data", "base", "turbo", "ship")
 

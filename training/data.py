@@ -134,7 +134,7 @@ class Batches:
     def draw(self, step: int, size: int, salt: int = 23) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents (size, 64, 236) and prompts as `network.context_of` takes them."""
         rng = np.random.default_rng((salt, step))
-        rows = [self.film_row(rng) if rng.random() < 0.4 else self.scene_row(rng) for _ in range(size)]
+        rows = [self.film_row(rng) if rng.random() < 0.33 else self.scene_row(rng) for _ in range(size)]
         text = torch.zeros(size, TEXT_TOKENS, words.WIDTH)
         for i, row in enumerate(rows):
             if row["text"] is not None:
@@ -155,7 +155,7 @@ class Batches:
         if rng.random() < 0.25:
             scene, latent = self.spliced(rng)
         text = self.text(recaption(scene, rng))
-        if rng.random() < 0.2:
+        if rng.random() < 0.15:
             audio = self.heard(latent, rng)
             if rng.random() < 0.6:
                 text = None if rng.random() < 0.5 else self.text("")

@@ -35,11 +35,19 @@ def bumps(positions: Tensor, places: Tensor, width: float) -> Tensor:
     return torch.softmax(-0.5 * ((positions[:, None] - places[None]) / width) ** 2, dim=1)
 
 
+def waves(count: int, width: int) -> Tensor:
+    """Sines and cosines (count, width) of 1 to 32 turns over the places, as transformers mark positions."""
+    turns = 2 ** torch.linspace(-1, 5, width // 2)
+    angles = 2 * torch.pi * turns * (torch.arange(count)[:, None] + 0.5) / count
+    return torch.cat((angles.sin(), angles.cos()), dim=1)
+
+
 @torch.no_grad()
 def start_aligned(network: AudioXNetwork) -> None:
     """Let the maps over time begin with video and audio tokens of the same moment; training goes on from there.
 
-    Token k of a video stands for the moment 10 s * k / 128: the maps of the conditioner take rows in order.
+    Token k of a video stands for the moment 10 s * k / 128: the maps of the conditioner take rows in order. Tokens of
+    no video begin as waves over these moments, which tell a text where in the clip each of its positions is.
     """
     sizes = network.sizes.transformer
     moments = CLIP_SECONDS * (torch.arange(TOKENS) + 0.5) / TOKENS
@@ -49,6 +57,7 @@ def start_aligned(network: AudioXNetwork) -> None:
     to_positions.weight[:, TOKENS : 2 * TOKENS] += bumps(positions, moments, 0.12)
     to_positions.weight[:, 2 * TOKENS :] += bumps(positions, moments, 0.05)
     to_positions.weight[:, 0] += 1  # every token of a text knows all of it; the first is always there
+    network.video.empty_tokens.weight.copy_(0.5 * waves(TOKENS, sizes.context_width))
     latents = CLIP_SECONDS * (torch.arange(PROMPT_LATENTS) + 0.5) / PROMPT_LATENTS
     network.audio.proj_time.weight.copy_(bumps(moments, latents, 0.05))
 
