@@ -69,7 +69,8 @@ class Load(io.ComfyNode):
             description=(
                 "Opens AudioX-Turbo or its teacher AudioX-Base, as released or converted, and gives a MODEL, a VAE, "
                 "a text encoder and the video encoders. The released weights are licensed CC-BY-NC 4.0 (no "
-                "commercial use) and their sound is watermarked. Put them into models/audiox."
+                "commercial use) and their sound is watermarked. Put them into models/audiox. The demo that comes "
+                "with the pack is a toy of our own for trying out graphs."
             ),
             search_aliases=["audiox", "text to audio", "video to audio", "foley", "sound effects", "music"],
             inputs=[

@@ -47,4 +47,5 @@ def test_the_loader_tells_the_licence_of_the_weights(nodes):
 
 def test_the_loader_offers_the_model_and_not_its_companions(comfy):
     offered = comfy.options("AudioXLoad", "checkpoint")
-    assert [name.replace("\\", "/") for name in offered] == ["AudioX-Turbo/audiox_turbo/audiox_turbo.ckpt"]
+    demo = ["demo_turbo.safetensors", "demo_base.safetensors"]
+    assert offered == ["AudioX-Turbo/audiox_turbo/audiox_turbo.ckpt", *demo]

@@ -91,12 +91,14 @@ def test_the_sound_check_reaches_its_bars(tmp_path):
 # ComfyUI
 
 
-def with_demo(name: str, variant: str, **texts: str) -> dict:
-    """A shipped workflow with the demo in place of the released weights."""
+def with_demo(name: str, text: str | None = None) -> dict:
+    """A shipped workflow with the demo in place of the released weights, and other words where it has some."""
     prompt = shipped(name)
-    prompt[ids_of(prompt, "AudioXLoad")[0]]["inputs"]["checkpoint"] = NAMES[variant]
-    for key in ids_of(prompt, "AudioXEncodeText"):
-        prompt[key]["inputs"] |= texts
+    loader = prompt[ids_of(prompt, "AudioXLoad")[0]]["inputs"]
+    loader["checkpoint"] = NAMES["base" if "base" in name else "turbo"]
+    if text is not None:
+        worded = [*ids_of(prompt, "AudioXEncodeText"), *ids_of(prompt, "CLIPTextEncode")]
+        prompt[worded[0]]["inputs"]["text"] = text
     return prompt
 
 
@@ -106,14 +108,17 @@ def test_the_loader_lists_the_demo_last(comfy):
     assert len(offered) > 2
 
 
-def test_words_become_the_right_sound_in_comfyui(comfy):
-    prompt = with_demo("t2a_turbo", "turbo", text="a falling siren")
+@pytest.mark.parametrize("name", ["t2a_turbo", "t2a_base", "t2a_turbo_core_nodes", "t2a_base_core_nodes"])
+@pytest.mark.parametrize("text, kind", [("a falling siren", "falling sweep"), ("slow ticking", "slow ticking")])
+def test_words_become_the_right_sound_in_comfyui(name, text, kind, comfy):
+    prompt = with_demo(name, text)
     [item] = comfy.run(prompt).files(ids_of(prompt, "SaveAudio")[0])
-    assert heard_in(comfy.output_path(item)) == "falling sweep"
+    assert heard_in(comfy.output_path(item)) == kind
 
 
-def test_a_video_is_answered_in_comfyui(comfy, film):
-    prompt = with_demo("v2a_turbo", "turbo")
+@pytest.mark.parametrize("name", ["v2a_turbo", "v2a_base", "v2a_turbo_core_nodes", "v2a_base_core_nodes"])
+def test_a_video_is_answered_in_comfyui(name, comfy, film):
+    prompt = with_demo(name)
     prompt[ids_of(prompt, "LoadVideo")[0]]["inputs"]["file"] = comfy.place_input(film)
     [item] = comfy.run(prompt).files(ids_of(prompt, "SaveVideo")[0])
     sound = np.asarray(read_audio(comfy.output_path(item))[0])

@@ -19,7 +19,7 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", help="checkpoint: a file, or a folder in the released layout; default: the small demo that comes along"
+        "--model", help="checkpoint: a file, or a folder in the released layout; default: the demo that comes along"
     )
     parser.add_argument("--variant", choices=("turbo", "base"), help="where file and folder names do not tell")
     parser.add_argument("--vae", help="a VAE file to use in place of the one found")
