@@ -16,8 +16,8 @@ from audiox_core.model.vae import silence_statistics
 
 from . import base, data, ship, sight, turbo, vae, words
 
-STEPS = {"vae": 500, "words": 900, "clip": 160, "sync": 450, "base": 3200, "turbo": 900}
-LESSONS = 60
+STEPS = {"vae": 500, "words": 900, "clip": 160, "sync": 450, "base": 3200, "polish": 1600, "turbo": 700}
+LESSONS = 44
 STAGES = ("vae", "words", "clip", "sync", "data", "base", "turbo", "ship")
 
 
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     if "base" not in wanted:
         return
     teacher = base.train(folder, STEPS["base"], batches, silence)
+    teacher = base.polish(folder, STEPS["polish"], teacher, batches)
     trained = ship.Trained(autoencoder, clip, sync, t5, words.tokenizer_json())
     if options.stage != "turbo":
         ship.shared(options.out, trained)

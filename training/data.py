@@ -28,6 +28,9 @@ APART, BEFORE, AFTER = 30, 1, 14
 """Latent frames from one example to the next, and those before and after its begin that it touches."""
 
 
+SPARSE = {"slow ticking", "fast ticking", "silence", "noise bursts", "slow beat"}
+"""Kinds with little in them to learn from."""
+
 CUTTABLE = tuple(kind for kind in scenes.STEADY if not kind.endswith("sweep"))
 """Kinds that may be cut short and still are what they are called."""
 
@@ -126,15 +129,19 @@ class Batches:
         self.data, self.text, self.silence = data, text, silence
         self.scenes = [scene_of(i) for i in range(len(data["scenes"]))]
         self.films = [films.film(i) for i in range(len(data["films"]))]
+        self.sparse = [i for i, scene in enumerate(self.scenes) if set(scene.kinds) & SPARSE]
         self.steady = [
             i for i, scene in enumerate(self.scenes)
             if len(scene.kinds) == 1 and scene.side == "centre" and scene.kinds[0] in CUTTABLE
         ]  # fmt: skip
 
-    def draw(self, step: int, size: int, salt: int = 23) -> tuple[Tensor, dict[str, Tensor]]:
-        """Latents (size, 64, 236) and prompts as `network.context_of` takes them."""
+    def draw(self, step: int, size: int, salt: int, sparse: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+        """Latents (size, 64, 236) and prompts as `network.context_of` takes them.
+
+        sparse: share of the scenes that are drawn from those with mostly silence in them.
+        """
         rng = np.random.default_rng((salt, step))
-        rows = [self.film_row(rng) if rng.random() < 0.33 else self.scene_row(rng) for _ in range(size)]
+        rows = [self.film_row(rng) if rng.random() < 0.33 else self.scene_row(rng, sparse) for _ in range(size)]
         text = torch.zeros(size, TEXT_TOKENS, words.WIDTH)
         for i, row in enumerate(rows):
             if row["text"] is not None:
@@ -148,12 +155,15 @@ class Batches:
         }
         return torch.stack([row["latent"] for row in rows]).float(), prompts
 
-    def scene_row(self, rng: np.random.Generator) -> dict:
+    def scene_row(self, rng: np.random.Generator, sparse: float) -> dict:
         """A text prompt, or the sound itself as a prompt."""
         index, audio = int(rng.integers(len(self.scenes))), self.silence
+        quiet = rng.random() < sparse
+        if quiet:
+            index = int(rng.choice(self.sparse))
         scene, latent = self.scenes[index], self.data["scenes"][index]
         if rng.random() < 0.25:
-            scene, latent = self.spliced(rng)
+            scene, latent = self.spliced(rng, index if quiet and index in self.steady else None)
         text = self.text(recaption(scene, rng))
         if rng.random() < 0.15:
             audio = self.heard(latent, rng)
@@ -161,11 +171,13 @@ class Batches:
                 text = None if rng.random() < 0.5 else self.text("")
         return {"latent": latent, "text": text, "film": 0, "has_video": False, "audio": audio}
 
-    def spliced(self, rng: np.random.Generator) -> tuple[scenes.Scene, Tensor]:
-        """A scene of two sounds, cut together from the latents of two scenes of one."""
+    def spliced(self, rng: np.random.Generator, wanted: int | None) -> tuple[scenes.Scene, Tensor]:
+        """A scene of two sounds, cut together from the latents of two scenes of one, of which one may be given."""
         first, second = rng.choice(self.steady, size=2)
+        if wanted is not None:
+            first, second = (wanted, second) if rng.random() < 0.5 else (first, wanted)
         while scenes.alike(self.scenes[first].kinds[0], self.scenes[second].kinds[0]):
-            second = rng.choice(self.steady)
+            first, second = (rng.choice(self.steady), second) if second == wanted else (first, rng.choice(self.steady))
         switch, latents = int(rng.integers(80, 136)), self.data["scenes"]
         latent = torch.cat((latents[first][:, :switch], latents[second][:, : scenes.LATENTS - switch]), dim=1)
         kinds = (self.scenes[first].kinds[0], self.scenes[second].kinds[0])

@@ -19,6 +19,7 @@ from audiox_core.model.network import AudioXNetwork
 from audiox_core.presets import PRESETS
 from audiox_core.sampling import flow_sigmas
 
+from .base import trainable
 from .data import Batches
 from .network import Context, Velocity, Weights, caller, in_half, matching_loss
 from .state import Stage
@@ -72,9 +73,8 @@ def noise_of(seed: int) -> Tensor:
 def train(folder: Path, steps: int, teacher: AudioXNetwork, batches: Batches, count: int) -> AudioXNetwork:
     """The trained Turbo; `teacher` itself is trained on."""
     learned = lessons(folder, teacher, batches, count)
-    student = teacher.requires_grad_(True)
-    for name, parameter in student.named_parameters():
-        parameter.requires_grad_("silence" not in name and "time_features" not in name)
+    student = teacher
+    trainable(student)
     stage = Stage("turbo", folder, student, steps, peak=5e-4, betas=(0.9, 0.98), average=0.995)
     context, velocity = caller(Context(student)), caller(Velocity(student))
 
