@@ -1,7 +1,7 @@
 """`python -m training`: every stage in order, each going on where it stopped, then the shipped files.
 
-python -m training --folder run            all of it: about an hour and a half on two processor cores
-python -m training --folder run --stage vae   up to and with one stage
+python -m training --folder run                all of it: about an hour on two processor cores
+python -m training --folder run --stage base   up to and with one stage
 """
 
 from __future__ import annotations
@@ -18,39 +18,42 @@ from . import base, data, ship, sight, turbo, vae, words
 
 STEPS = {"vae": 500, "words": 900, "clip": 160, "sync": 450, "base": 3200, "polish": 1600, "turbo": 700}
 LESSONS = 44
-STAGES = ("vae", "words", "clip", "sync", "data", "base", "turbo", "ship")
+STAGES = ("vae", "encoders", "data", "base", "turbo")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="training", description="Train the demo checkpoints from scratch.")
     parser.add_argument("--folder", type=Path, default=Path("run"), help="states, curves and data (default: run)")
-    parser.add_argument("--stage", choices=STAGES, default="ship", help="the last stage to run")
+    parser.add_argument("--stage", choices=STAGES, default=STAGES[-1], help="the last stage to run")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the shipped files go")
     parser.add_argument("--compile", action="store_true", help="compile the autoencoder (needs a C++ compiler)")
-    options = parser.parse_args(arguments)
-    last = STAGES.index(options.stage)
-    wanted = set(STAGES[: last + 1])
-    folder = options.folder
+    run(parser.parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Every stage up to the one that was asked for; the models are written as soon as they are trained."""
+    folder, last = options.folder, STAGES.index(options.stage)
     autoencoder = vae.train(folder, STEPS["vae"], options.compile)
-    if "sync" in wanted:
-        t5 = words.train(folder, STEPS["words"])
-        clip = sight.train_clip(folder, STEPS["clip"])
-        sync = sight.train_sync(folder, STEPS["sync"])
-    if "data" not in wanted:
+    if last < STAGES.index("encoders"):
+        return
+    t5 = words.train(folder, STEPS["words"])
+    clip = sight.train_clip(folder, STEPS["clip"])
+    sync = sight.train_sync(folder, STEPS["sync"])
+    if last < STAGES.index("data"):
         return
     silence = silence_statistics(autoencoder)
     batches = data.Batches(data.build(folder, autoencoder, clip, sync), data.Words(t5), silence_latent(silence))
-    if "base" not in wanted:
+    if last < STAGES.index("base"):
         return
     teacher = base.train(folder, STEPS["base"], batches, silence)
     teacher = base.polish(folder, STEPS["polish"], teacher, batches)
     trained = ship.Trained(autoencoder, clip, sync, t5, words.tokenizer_json())
-    if options.stage != "turbo":
-        ship.shared(options.out, trained)
-        ship.model(options.out, "base", teacher, trained)
-    if "turbo" in wanted:
-        student = turbo.train(folder, STEPS["turbo"], teacher, batches, LESSONS)
-        ship.model(options.out, "turbo", student, trained)
+    ship.shared(options.out, trained)
+    ship.model(options.out, "base", teacher, trained)
+    if last < STAGES.index("turbo"):
+        return
+    student = turbo.train(folder, STEPS["turbo"], teacher, batches, LESSONS)
+    ship.model(options.out, "turbo", student, trained)
 
 
 def silence_latent(silence: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
