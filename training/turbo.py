@@ -25,7 +25,7 @@ from .network import Context, Velocity, Weights, caller, in_half, matching_loss
 from .state import Stage
 
 BATCH = 32
-GUIDANCE = 3.0
+GUIDANCE = 1.5
 TEACHER_STEPS = 16
 TIMES = flow_sigmas(PRESETS["turbo"].steps)[:-1]
 
