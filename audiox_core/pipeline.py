@@ -157,7 +157,7 @@ class AudioX:
             if settings.cfg != 1:
                 against = network.null_context(1, context) if negative is None else self._context(network, negative)
                 context = torch.cat((context, against))
-            velocity = guided(network, network.modulation(context), settings.cfg)
+            velocity = guided(network, network.prepare(context), settings.cfg)
             start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=self.device))
             out = SAMPLERS[settings.sampler](
                 sampling.from_velocity(velocity),
@@ -198,14 +198,18 @@ def on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.to("cpu")
 
 
-def guided(network: AudioXNetwork, modulation: Tensor, scale: float) -> sampling.Velocity:
-    """Velocity of a batch; with guidance, modulation holds the prompt's row and then the row to steer away from."""
+def guided(network: AudioXNetwork, prepared: Tensor, scale: float, rescale: float = 0.0) -> sampling.Velocity:
+    """The network's output for a batch. With guidance, `prepared` ends with the rows to steer away from.
+
+    rescale: see `sampling.rescale_guidance`.
+    """
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        x = x.to(modulation)
+        x = x.to(prepared)
         if scale == 1:
-            return network(x, t, modulation).float()
-        towards, away = network(torch.cat((x, x)), torch.cat((t, t)), modulation).float().chunk(2)
-        return away + scale * (towards - away)
+            return network(x, t, prepared).float()
+        towards, away = network(torch.cat((x, x)), torch.cat((t, t)), prepared).float().chunk(2)
+        out = away + scale * (towards - away)
+        return sampling.rescale_guidance(out, towards, rescale) if rescale else out
 
     return velocity

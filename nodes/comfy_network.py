@@ -81,7 +81,7 @@ class AudioXModel(comfy.model_base.BaseModel):
             encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT))
             encoded = [None if x is None else x.to(**place) for x in encoded]
             context = network.context(text, *encoded, attention=comfy_attention())
-        return {"modulation": CONDModulation(network.modulation(context.to(self.get_dtype_inference())))}
+        return {"modulation": CONDModulation(network.prepare(context.to(self.get_dtype_inference())))}
 
 
 def is_unconditional(cond: dict) -> bool:

@@ -6,12 +6,14 @@ Weights are made under their released names and then go through the same renamin
 from dataclasses import replace
 from functools import lru_cache
 
+import small_family
 import small_model as small
 import torch
 from torch import nn
 
-from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, remap
+from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, is_dit, remap
 from audiox_core.model.conditioners import AudioConditioner, AudioSizes, VideoConditioner, VideoSizes
+from audiox_core.model.dit import DiT, DiTSizes
 from audiox_core.model.encoders import ClipSizes, T5Sizes, build_clip, build_t5
 from audiox_core.model.maf import MAF, MAFSizes
 from audiox_core.model.mmdit import Layer, MMDiT, MMDiTSizes
@@ -23,9 +25,10 @@ TRANSFORMER = "model.model."
 
 def native(shapes: small.Shapes, part: str, prefix: str = "") -> dict[str, torch.Tensor]:
     """Seeded weights of released names, as the native tensors of one part below a prefix."""
+    dit = is_dit(shapes)
     tensors = {}
     for name, shape in grouped(shapes):
-        made = remap(small.weights(dict(zip(name, shape, strict=True)))).get(part, {})
+        made = remap(small.weights(dict(zip(name, shape, strict=True))), dit).get(part, {})
         tensors |= {key.removeprefix(prefix): tensor for key, tensor in made.items()}
     return tensors
 
@@ -113,6 +116,13 @@ def transformer(depth: int) -> MMDiT:
     model.layers = nn.ModuleList(PassingLayer(model.sizes, i, layer) for i, layer in enumerate(layers))
     model.load_state_dict(native(rest, NETWORK, "transformer."), strict=True, assign=True)
     return model.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def dit(depth: int) -> DiT:
+    """The cross-attending transformer."""
+    shapes = small_family.dit_shapes(replace(small.RELEASED, depth=depth), small.RELEASED.width)
+    return filled(DiT, DiTSizes, native(small.under(TRANSFORMER, shapes), NETWORK, "transformer."))
 
 
 class PassingLayer(nn.Module):

@@ -22,15 +22,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def check_file(path: Path, report: Callable[[Row], None] = lambda row: None) -> list[Row]:
     """All comparisons of a golden file; NotUnderstood when one of its tensors could not be compared."""
+    from golden_family import FILES
     from golden_parts import PARTS
 
     try:
         golden = Golden.read(path, report)
-        part = golden.metadata.get("part")
-        if part not in PARTS:
-            raise NotUnderstood(f"its part is {part!r}, known are {', '.join(PARTS)}")
+        part = golden.metadata.get("part", path.stem)
+        if part not in PARTS | FILES:
+            raise NotUnderstood(f"its part is {part!r}, known are {', '.join(PARTS | FILES)}")
         with torch.inference_mode():
-            PARTS[part](golden)
+            (PARTS | FILES)[part](golden)
     except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         raise NotUnderstood(f"{type(error).__name__}: {error}") from error
     if golden.unchecked:
