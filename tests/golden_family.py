@@ -1,11 +1,16 @@
 """What the golden files of AudioX, AudioX-MAF and AudioX-MAF-MMDiT hold, by file name, computed by our models."""
 
 import golden_models as models
+import seeded_weights as seeded
 import torch
 from golden_file import Golden
 
+from audiox_core import inpainting, sampling
 from audiox_core.model.dit import rotary_table
 from audiox_core.pipeline import guided
+
+SAMPLER_LIMIT = 2e-4
+"""Ten times what upstream's own samplers differ by between one and two threads."""
 
 
 def dit(golden: Golden) -> None:
@@ -40,4 +45,111 @@ def unwrapped(cos: torch.Tensor, sin: torch.Tensor, angles: torch.Tensor) -> tor
     return (ours + ((angles - ours) / (2 * torch.pi)).round() * 2 * torch.pi).float()
 
 
-FILES = {"v1_dit": dit}
+def sigmas(golden: Golden) -> None:
+    for name in golden.names:
+        if name.startswith("sigmas/"):
+            steps, low, high, rho = (float(number) for number in name.split("/")[1:])
+            golden.check(name, torch.tensor(sampling.polyexponential_sigmas(int(steps), low, high, rho)))
+    scalings = torch.tensor([sampling.v_scalings(sigma) for sigma in golden["grid"].tolist()])
+    golden.check("grid", golden["grid"])  # the input itself
+    for name, values in zip(("c_skip", "c_out", "c_in", "t"), scalings.T, strict=True):
+        golden.check(name, values)
+    settings = golden.json("brownian")
+    schedule = settings["sigmas"].split(",")[0]
+    times = golden[schedule].tolist()
+    ends = [float(number) for number in schedule.split("/")[2:4]]  # of the path; the schedule's first is rounded up
+    like = torch.empty(1, *settings["shape"])
+    for name, seed in settings["seeds"].items():
+        noise = sampling.BrownianNoise([seed], ends)
+        steps = [noise(like, *pair)[0] for pair in zip(times[:-2], times[1:-1], strict=True)]
+        golden.check(f"brownian/{name}", torch.stack(steps))
+
+
+def masks(golden: Golden) -> None:
+    for i, case in enumerate(golden.json("cases")):
+        for length in (236, 24):
+            mask = inpainting.soft_mask(length, case)
+            golden.check(f"mask/{i}/{length}", mask)
+            steps = torch.stack([inpainting.kept_at(mask, step, 8) for step in range(8)])
+            golden.check(f"steps/{i}/{length}", steps.int())
+
+
+class Run:
+    """One run of a sampler as upstream makes it: stored noises, the states it passes, its inpainting."""
+
+    def __init__(self, denoise: sampling.Denoise, seed: int) -> None:
+        self.denoise, self.seed, self.drawn = denoise, seed, 0
+        self.state: torch.Tensor | None = None
+        self.states: list[torch.Tensor] = []
+        self.inpaint: tuple[torch.Tensor, torch.Tensor, list[float], bool] | None = None
+
+    def estimate(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        self.state = x
+        return self.denoise(x, sigma)
+
+    def fresh(self, kind: str, like: torch.Tensor) -> torch.Tensor:
+        made = torch.from_numpy(seeded.noise(f"{kind}/{self.drawn}", self.seed, like.shape))
+        self.drawn += 1
+        return made
+
+    def report(self, step: int, steps: int, denoised: torch.Tensor) -> None:
+        if self.inpaint is not None:  # upstream changes the state after the estimate, before the step is taken
+            init, mask, sigmas, churns = self.inpaint
+            if churns:  # k-diffusion's Heun draws a noise that it does not use
+                self.drawn += 1
+            kept = inpainting.kept_at(mask, step, steps)
+            noised = init + self.fresh("randn", init) * sigmas[step]
+            self.state.copy_(noised * kept + self.state * ~kept)
+        self.states.append(self.state.clone())
+
+
+SAMPLERS = {
+    "dpmpp-3m-sde": sampling.sample_dpmpp_3m_sde,
+    "dpmpp-2m-sde": sampling.sample_dpmpp_2m_sde,
+    "k-heun": sampling.sample_heun,
+    "k-dpm-2": sampling.sample_dpm_2,
+    "k-dpmpp-2s-ancestral": sampling.sample_dpmpp_2s_ancestral,
+}
+"""Upstream's name -> ours. The others that upstream offers are not offered here; see LEFT_OUT."""
+
+LEFT_OUT = ("k-lms", "k-dpm-fast")
+
+
+def sample_k(golden: Golden) -> None:
+    model, settings = models.dit(golden.depth), golden.json("settings")
+    context, start, init = (golden.input(name) for name in ("context", "start", "init"))
+    negative = torch.from_numpy(seeded.noise("negative", int(golden.metadata["seed"]), context.shape))
+    for case, options in golden.json("cases").items():
+        if case in LEFT_OUT:
+            golden.leave_out(f"out/{case}", "a sampler that is not offered")
+            continue
+        against = negative if case.endswith("-negative") else torch.zeros_like(context)
+        pair = torch.cat((model.prepare(context), model.prepare(against)))
+        velocity = guided(model, pair, settings["cfg_scale"], options.get("scale_phi", 0.0))
+        high = options.get("sigma_max", settings["sigma_max"])
+        schedule = sampling.polyexponential_sigmas(settings["steps"], settings["sigma_min"], high, settings["rho"])
+        run = Run(sampling.from_v(velocity), int(golden.metadata["seed"]))
+        x = start * schedule[0]
+        if case == "variation":
+            x = init + x
+        if case.startswith("inpaint"):
+            mask = inpainting.soft_mask(start.shape[-1], golden.json("mask_args"))
+            run.inpaint = (init, mask, schedule, options["sampler_type"] == "k-heun")
+            kept = inpainting.kept_at(mask, 0, settings["steps"])
+            x = (init + x) * kept + x * ~kept
+        kind = "brown" if options["sampler_type"].endswith("-sde") else "randn"
+        brown = iter(range(settings["steps"]))
+
+        def noise(like: torch.Tensor, sigma: float, following: float, run=run, kind=kind, brown=brown) -> torch.Tensor:
+            if kind == "randn":
+                return run.fresh("randn", like)
+            return torch.from_numpy(seeded.noise(f"brown/{next(brown)}", run.seed, like.shape))
+
+        extra = {"eta": 0.0} if case.endswith("eta0") else {}
+        out = SAMPLERS[options["sampler_type"]](run.estimate, x, schedule, noise, run.report, **extra)
+        for i, state in enumerate(run.states):
+            golden.check(f"x/{case}/{i}", state, SAMPLER_LIMIT)
+        golden.check(f"out/{case}", out, SAMPLER_LIMIT)
+
+
+FILES = {"v1_dit": dit, "v1_sigmas": sigmas, "v1_inpaint_masks": masks, "v1_sample_k": sample_k}
