@@ -6,25 +6,36 @@ import torch
 from torch import Tensor
 
 
-def draw_masks(count: int, samples: int, generator: torch.Generator) -> list[tuple[int, int]]:
-    """(first, length) of a span of 25 to 75 % for each item, in upstream's order of draws and rounding."""
-    ratios = 0.25 + 0.5 * torch.rand(count, generator=generator)
+LATENT_SHARES = (0.25, 0.75)
+"""Least and largest part of a prompt that is masked before the VAE encodes it."""
+
+MEL_SHARES = (0.7, 1.0)
+"""The same for a log mel spectrogram."""
+
+
+def draw_masks(
+    count: int, length: int, generator: torch.Generator, shares: tuple[float, float] = LATENT_SHARES
+) -> list[tuple[int, int]]:
+    """(first, length) of a span for each item of a batch, in upstream's order of draws and rounding."""
+    least, most = shares
+    ratios = least + (most - least) * torch.rand(count, generator=generator)
     spans = []
     for ratio in ratios:
-        length = int((samples * ratio).item())
-        first = int(torch.randint(0, samples - length + 1, (1,), generator=generator).item())
-        spans.append((first, length))
+        span = int((length * ratio).item())
+        first = int(torch.randint(0, length - span + 1, (1,), generator=generator).item())
+        spans.append((first, span))
     return spans
 
 
-def mask_prompt(prompts: Tensor, generator: torch.Generator) -> Tensor:
-    """Silence one random span of each prompt (B, channels, samples), as upstream does even when it generates.
+def mask_prompt(prompts: Tensor, generator: torch.Generator, shares: tuple[float, float] = LATENT_SHARES) -> Tensor:
+    """Set one random span of each prompt (B, channels, length) to zero, as upstream does even when it generates.
 
     Upstream trained on masked prompts, so that the model learns to fill gaps; a masked prompt is never heard whole.
+    The prompts are sound, with LATENT_SHARES, or log mel spectrograms, with MEL_SHARES.
     """
     out = prompts.clone()
-    for item, (first, length) in zip(out, draw_masks(len(out), out.shape[-1], generator), strict=True):
-        item[:, first : first + length] = 0
+    for item, (first, span) in zip(out, draw_masks(len(out), out.shape[-1], generator, shares), strict=True):
+        item[:, first : first + span] = 0
     return out
 
 

@@ -1,12 +1,14 @@
 """What the golden files of AudioX, AudioX-MAF and AudioX-MAF-MMDiT hold, by file name, computed by our models."""
 
 import golden_models as models
+import golden_prompts
 import seeded_weights as seeded
 import torch
 from golden_file import Golden
 
 from audiox_core import inpainting, sampling
 from audiox_core.model.dit import rotary_table
+from audiox_core.model.encoders import encode_clip, encode_text
 from audiox_core.pipeline import guided
 
 SAMPLER_LIMIT = 2e-4
@@ -152,4 +154,75 @@ def sample_k(golden: Golden) -> None:
         golden.check(f"out/{case}", out, SAMPLER_LIMIT)
 
 
-FILES = {"v1_dit": dit, "v1_sigmas": sigmas, "v1_inpaint_masks": masks, "v1_sample_k": sample_k}
+def maf_dit(golden: Golden) -> None:
+    text, video, audio = (golden_prompts.shifted(golden, name) for name in ("text", "video", "audio"))
+    text[:, 9:] = 0
+    context = models.maf(models.small.RELEASED.maf_depth)(text, video, audio)
+    golden.check("context", context[..., ::32])
+    model, x, time = models.dit(golden.depth), golden.input("x"), torch.tensor(golden.inputs["t"])
+    prepared = model.prepare(context)
+    golden.check("plain", model(x, time, prepared))
+    pair = torch.cat((prepared, model.prepare(torch.zeros_like(context))))
+    golden.check("out", guided(model, pair, 7.0)(x, time))
+
+
+def mmdit(golden: Golden) -> None:
+    seed = int(golden.metadata["seed"])
+    audio, noise = models.audio_conditioner(), golden_prompts.of(golden, "noise", "vae/0", 1, 64, 215)
+    heard = audio(models.vae().sample(*models.prompt_statistics(seed), noise))
+    golden.check("audio", heard)
+    silence = audio(models.vae().sample(audio.silence_mean[None], audio.silence_std[None], noise))
+    golden.check("audio_zeros", silence[..., ::8])
+    model = models.transformer(golden.depth)
+    x, context, time = golden.input("x"), golden.input("context"), torch.tensor(golden.inputs["t"])
+    prepared = model.prepare(context)
+    golden.check("plain", model(x, time, prepared))
+    pair = torch.cat((prepared, model.prepare(torch.zeros_like(context))))
+    golden.check("cfg", guided(model, pair, 7.0)(x, time))
+    numbers = iter(range(4))
+
+    def brownian(like: torch.Tensor, *step: float) -> torch.Tensor:
+        return torch.from_numpy(seeded.noise(f"brown/{next(numbers)}", seed, like.shape))
+
+    schedule = sampling.polyexponential_sigmas(4)
+    denoise = sampling.from_v(guided(model, pair, 7.0))
+    start = golden_prompts.of(golden, "noise", "start", *x.shape) * schedule[0]
+    out = sampling.sample_dpmpp_3m_sde(denoise, start, schedule, brownian)
+    golden.check("sample", out, SAMPLER_LIMIT)
+
+
+def generate(golden: Golden) -> None:
+    """A whole run of the first AudioX with upstream's draws from one generator, in their order."""
+    settings = golden.inputs
+    generator = torch.Generator().manual_seed(settings["torch seed"])
+    start = torch.randn(1, 64, 236, generator=generator)
+    golden.check("start", start[..., :: -(-236 // golden["start"].shape[-1])])
+    torch.randn(1, 64, 215, generator=generator)  # upstream encodes the absent audio prompt and drops it
+    entropy = int(torch.randint(0, 2**63 - 1, (), generator=generator))
+    texts = Golden.read(golden.path.with_name("v1_text_conditioner.safetensors"))
+    words = encode_text(models.t5(), texts["ids"][1:2].long(), texts["attention_mask"][1:2].long())
+    seen = models.video_conditioner_v1()(encode_clip(models.clip(), golden_prompts.of(golden, "frames", "video", 50)))
+    context = torch.cat((seen, words, models.audio_conditioner_v1().absent(words)), dim=1)
+    model = models.dit(golden.depth)
+    pair = torch.cat((model.prepare(context), model.prepare(torch.zeros_like(context))))
+    schedule = sampling.polyexponential_sigmas(settings["steps"], *settings["sigma"])
+    denoise = sampling.from_v(guided(model, pair, settings["cfg_scale"]))
+    noise = sampling.BrownianNoise([entropy], schedule)
+    latent = sampling.sample_dpmpp_3m_sde(denoise, start * schedule[0], schedule, noise)
+    golden.check("latents", latent, SAMPLER_LIMIT)
+    sound = models.vae().decode(latent)
+    golden.check("audio_start", sound[..., :4096], SAMPLER_LIMIT)
+    golden.check("audio_every_16th", sound[..., ::16], SAMPLER_LIMIT)
+    levels = (sound[0] / sound.abs().max()).clamp(-1, 1) * 32767
+    golden.check("int16_every_16th", levels.to(torch.int16)[:, ::16], absolute=3)
+
+
+FILES = golden_prompts.FILES | {
+    "v1_dit": dit,
+    "v1_sigmas": sigmas,
+    "v1_inpaint_masks": masks,
+    "v1_sample_k": sample_k,
+    "v1_generate": generate,
+    "maf_dit": maf_dit,
+    "mmdit": mmdit,
+}

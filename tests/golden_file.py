@@ -104,8 +104,13 @@ class Golden:
                 return torch.from_numpy(make(recipe.pop(kind), **recipe))
         raise NotUnderstood(f"the recipe of its input {name} is neither noise nor frames")
 
-    def check(self, name: str, value: torch.Tensor, relative: float = RELATIVE_LIMIT) -> None:
-        """Compare a tensor of the file, if it is there, with ours; relative to the largest value, of 1 or more."""
+    def check(
+        self, name: str, value: torch.Tensor, relative: float = RELATIVE_LIMIT, absolute: float | None = None
+    ) -> None:
+        """Compare a tensor of the file, if it is there, with ours.
+
+        The limit is relative to the largest value, or to 1 where that is less; none for whole numbers; or absolute.
+        """
         if name not in self.tensors:
             return
         golden = self.tensors[name]
@@ -114,6 +119,7 @@ class Golden:
         if value.shape != golden.shape:
             raise NotUnderstood(f"{name} is {list(golden.shape)}, ours {list(value.shape)}")
         limit = relative * max(1.0, golden.abs().max().item()) if golden.is_floating_point() else 0.0
+        limit = limit if absolute is None else absolute
         row = Row(name, (value.double() - golden.double()).abs().max().item(), limit)
         self.rows.append(row)
         self.report(row)

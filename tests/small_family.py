@@ -58,13 +58,21 @@ def video_shapes(s: small.ModelSizes, sync: bool) -> small.Shapes:
     }
 
 
+def frame_audio_shapes(s: small.ModelSizes) -> small.Shapes:
+    """The first AudioX's audio conditioner."""
+    projection = small.linear("proj_out", s.context, s.latent_channels)
+    return {"empty_audio_feat": (1, s.prompt_latents, s.context), **projection}
+
+
+def mel_audio_shapes(s: small.ModelSizes) -> small.Shapes:
+    """AudioX-MAF's audio conditioner."""
+    return small.linear("proj_features", s.context, MELS)
+
+
 def v1_shapes(s: small.ModelSizes) -> small.Shapes:
     """AudioX of April 2025."""
-    audio = {
-        "empty_audio_feat": (1, s.prompt_latents, s.context), **small.linear("proj_out", s.context, s.latent_channels)
-    }
     shapes = small.under("model.model.", dit_shapes(s, s.width)) | video_shapes(s, sync=False)
-    shapes |= small.under(small.AUDIO, audio)
+    shapes |= small.under(small.AUDIO, frame_audio_shapes(s))
     for prefix in small.VAE_PREFIXES:
         shapes |= small.under(prefix, small.vae_shapes(s))
     return shapes
@@ -73,7 +81,7 @@ def v1_shapes(s: small.ModelSizes) -> small.Shapes:
 def maf_shapes(s: small.ModelSizes) -> small.Shapes:
     """AudioX-MAF; its audio conditioner has no VAE."""
     shapes = small.under("model.model.", dit_shapes(s, s.context)) | small.under("maf_block.", small.maf_shapes(s))
-    shapes |= video_shapes(s, sync=True) | small.under(small.AUDIO, small.linear("proj_features", s.context, MELS))
+    shapes |= video_shapes(s, sync=True) | small.under(small.AUDIO, mel_audio_shapes(s))
     return shapes | small.under(small.VAE_PREFIXES[0], small.vae_shapes(s))
 
 
@@ -85,8 +93,8 @@ def make_family_model(folder: Path | str, variant: str, *, seed: int = 2, with_t
     folder = Path(folder)
     sizes = small.ModelSizes() if variant == "maf-mmdit" else DIT_SIZES
     small.save_pickle({"state_dict": small.weights(SHAPES[variant](sizes), seed)}, folder / "model.ckpt")
-    config = {"model": {"diffusion": {"type": "mmdit" if variant == "maf-mmdit" else "dit", "diffusion_objective": "v"}}}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    diffusion = {"type": "mmdit" if variant == "maf-mmdit" else "dit", "diffusion_objective": "v"}
+    (folder / "config.json").write_text(json.dumps({"model": {"diffusion": diffusion}}), encoding="utf-8")
     if variant != "v1":
         small.save_pickle(small.weights(small.synchformer_shapes(sizes)), folder / "synchformer_state_dict.pth")
     if variant == "maf-mmdit":
