@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 LATENT_SHARES = (0.25, 0.75)
 """Least and largest part of a prompt that is masked before the VAE encodes it."""
 

@@ -1,5 +1,7 @@
 """What the golden files of AudioX, AudioX-MAF and AudioX-MAF-MMDiT hold, by file name, computed by our models."""
 
+import itertools
+
 import golden_models as models
 import golden_prompts
 import seeded_weights as seeded
@@ -63,7 +65,7 @@ def sigmas(golden: Golden) -> None:
     like = torch.empty(1, *settings["shape"])
     for name, seed in settings["seeds"].items():
         noise = sampling.BrownianNoise([seed], ends)
-        steps = [noise(like, *pair)[0] for pair in zip(times[:-2], times[1:-1], strict=True)]
+        steps = [noise(like, *pair)[0] for pair in itertools.pairwise(times[:-1])]
         golden.check(f"brownian/{name}", torch.stack(steps))
 
 

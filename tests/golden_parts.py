@@ -172,7 +172,9 @@ def few_steps(model, modulation, noise, fresh):
     states, estimates = [], []
     denoise = recorded(sampling.from_velocity(guided(model, modulation, 1)), states)
     sigmas = sampling.flow_sigmas(len(fresh) + 1)
-    out = sampling.sample_renoise(denoise, noise, sigmas, lambda x, *step: next(noises), lambda i, n, x0: estimates.append(x0))
+    out = sampling.sample_renoise(
+        denoise, noise, sigmas, lambda x, *step: next(noises), lambda i, n, x0: estimates.append(x0)
+    )
     return out, states, estimates
 
 

@@ -158,7 +158,7 @@ def fusion(golden: Golden) -> None:
 
 
 def video_read(golden: Golden) -> None:
-    for number, (name, case) in enumerate(golden.json("cases").items()):
+    for name, case in golden.json("cases").items():
         count = case["duration"] * case["target_fps"]
         ids = stride_ids(case["fps"], case["frames"], case["target_fps"], count, case["seek"])
         golden.check(f"count/{name}", torch.tensor(len(ids)))

@@ -4,9 +4,9 @@
 
 runs every golden .safetensors file of a folder and prints, for each tensor, the largest difference and the limit:
 2e-5 x max(1, largest golden value), ten times that for runs of samplers that add noise, or nothing at all for whole
-numbers. Inputs, depth and settings are those that
-a file's metadata describes; weights follow from their names (`seeded_weights`). The exit status is 1 when a
-difference is over its limit or a file or tensor could not be understood.
+numbers. Inputs, depth and settings are those that a file's metadata describes; weights follow from their names
+(`seeded_weights`). The exit status is 1 when a difference is over its limit or a file or tensor could not be
+understood.
 """
 
 import argparse

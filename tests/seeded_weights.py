@@ -13,7 +13,8 @@ VAE_PREFIXES = ("pretransform.model.", "conditioner.conditioners.audio_prompt.pr
 
 EMBEDDINGS = (
     "unified_experts", "empty_visual_feat", "empty_audio_feat", "Temp_pos_embedding", "class_embedding",
-    "position_embedding.weight", "shared.weight", "relative_attention_bias.weight", "cls_token", "pos_embed", "temp_embed",
+    "position_embedding.weight", "shared.weight", "relative_attention_bias.weight", "cls_token", "pos_embed",
+    "temp_embed",
 )
 
 ATTENTION = ("qkv.weight", "in_proj_weight", "q_proj.weight", "k_proj.weight", "v_proj.weight")

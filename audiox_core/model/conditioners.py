@@ -121,7 +121,7 @@ class VideoConditioner(nn.Module):
     def check(self, name: str, given: Tensor | None, rows: int) -> None:
         expected = (rows, self.sizes.width)
         if given is None:
-            raise AudioXError(f"The video prompt has no {name}, which this model needs: encode it with Synchformer too.")
+            raise AudioXError(f"The video prompt has no {name}, which this model needs: encode the video for it.")
         if tuple(given.shape[1:]) != expected:
             raise AudioXError(
                 f"The {name} have the shape {list(given.shape)}, expected [batch, {expected[0]}, {expected[1]}]: "

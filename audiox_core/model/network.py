@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import AudioXError
+from ..variants import DIT, MAF_DIT, MMDIT
 from .attention import Attention, sdpa
 from .conditioners import (
     AudioConditioner,
@@ -34,8 +35,6 @@ from .encoders import TEXT_TOKENS
 from .maf import MAF, MAFSizes
 from .mmdit import MMDiT, MMDiTSizes
 from .shapes import under
-
-MMDIT, MAF_DIT, DIT = ARCHITECTURES = ("mmdit", "maf-dit", "dit")
 
 _MODULES = {
     MMDiTSizes: MMDiT,
@@ -95,7 +94,7 @@ RELEASED_SIZES = {
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """One of ARCHITECTURES, told from the network's native names."""
+    """One of `variants.ARCHITECTURES`, told from the network's native names."""
     names = list(names)
     if not any(name.startswith(("transformer.layers.0.cross_", "transformer.context_embed.")) for name in names):
         return MMDIT
