@@ -23,14 +23,12 @@ from .errors import AudioXError
 from .media.frames import FrameRequest, encoder_requests
 from .media.levels import finish
 from .model import encoders
-from .model.conditioners import FrameAudioSizes, MelAudioSizes
-from .model.mel import log_mel
 from .model.network import AudioXNetwork
 from .model.synchformer import Synchformer
 from .model.synchformer import encode as encode_sync
 from .model.vae import OobleckVAE
 from .presets import OBJECTIVES, RunSettings
-from .prompts import MEL_SHARES, mask_prompt, posterior_sample
+from .prompts import encode_prompt
 
 Progress = Callable[[str, int, int], None]
 """progress(stage, done, total); may raise to stop."""
@@ -139,18 +137,21 @@ class AudioX:
         A VAE latent (1, 64, 215), drawn or with use_mean its mean; for AudioX-MAF a log mel spectrogram
         (1, 256, 1723). random_mask masks it as upstream does, except in the first AudioX, where it is an error.
         """
-        sizes, prompt = self.checkpoint.sizes["network"].audio, prompt[None]
-        generator = torch.Generator().manual_seed(seed)
-        if isinstance(sizes, MelAudioSizes):
-            mel = log_mel(prompt, sizes.mels)
-            return mask_prompt(mel, generator, MEL_SHARES) if random_mask else mel
-        if random_mask and isinstance(sizes, FrameAudioSizes):
-            raise AudioXError("The first AudioX was not trained with masked audio prompts: leave random_mask off.")
-        prompt = mask_prompt(prompt, generator) if random_mask else prompt
-        vae = self.load("vae", OobleckVAE, torch.float32)
-        with on_device(vae, self.device), torch.inference_mode():
-            mean, std = (x.cpu() for x in vae.encode_statistics(prompt.to(self.device)))
-        return mean if use_mean else posterior_sample(mean, std, generator)
+
+        def statistics(sound: Tensor) -> tuple[Tensor, Tensor]:
+            vae = self.load("vae", OobleckVAE, torch.float32)
+            with on_device(vae, self.device), torch.inference_mode():
+                mean, std = vae.encode_statistics(sound.to(self.device))
+                return mean.cpu(), std.cpu()
+
+        return encode_prompt(
+            self.checkpoint.sizes["network"].audio,
+            prompt[None],
+            statistics,
+            torch.Generator().manual_seed(seed),
+            use_mean=use_mean,
+            random_mask=random_mask,
+        )
 
     def sample(
         self,
