@@ -1,0 +1,65 @@
+"""AudioX, AudioX-MAF and AudioX-MAF-MMDiT in a real ComfyUI: our sampler, core's sampler, prompts of every kind."""
+
+import pytest
+from comfy_server import PromptError
+from graphs import node, run_latent, text_to_latent
+from small_family import FOLDERS, make_family_model
+
+CLOSE = 2e-3
+"""What KSampler may differ from AudioX Sample, of the latent's largest value: its schedule differs in the last digit,
+and Brownian noise is drawn at the very sigmas."""
+
+
+@pytest.fixture(scope="module")
+def family(lab, tmp_path_factory) -> dict[str, str]:
+    """Variant -> the checkpoint's name in Load AudioX."""
+    root = tmp_path_factory.mktemp("family")
+    return {
+        variant: lab.place_model(make_family_model(root / name, variant)) + "/model.ckpt"
+        for variant, name in FOLDERS.items()
+    }
+
+
+def core_sampler(prompt: dict) -> dict:
+    """The same run with core's nodes: Empty Latent Audio, KSampler as the reference settings are said there."""
+    given = prompt["sample"]["inputs"]
+    links = {"model": given["model"], "positive": given["positive"], "negative": ["nothing", 0]}
+    return {
+        **prompt,
+        "nothing": node("ConditioningZeroOut", conditioning=["text", 0]),
+        "latent": node("EmptyLatentAudio", seconds=11.0, batch_size=1),
+        "sample": node("KSampler", **links, latent_image=["latent", 0], seed=given["seed"], denoise=1.0, steps=6,
+                       cfg=7.0, sampler_name="dpmpp_3m_sde", scheduler="exponential"),
+    }
+
+
+@pytest.mark.parametrize("variant", FOLDERS)
+def test_ksampler_does_what_the_reference_settings_do(variant, lab, family):
+    prompt = text_to_latent(family[variant], seed=3, steps=6)
+    ours = run_latent(lab, prompt)
+    assert ours.shape == (1, 64, 236) and ours.isfinite().all()
+    core = run_latent(lab, core_sampler(prompt))
+    assert (ours - core).abs().max() < CLOSE * ours.abs().max()
+
+
+@pytest.mark.parametrize("variant", FOLDERS)
+def test_a_video_and_a_sound_are_prompts(variant, lab, family):
+    prompt = text_to_latent(family[variant], seed=3, steps=2)
+    alone = run_latent(lab, prompt)
+    prompt["video"] = node("LoadVideo", file="example.mp4")
+    prompt["seen"] = node("AudioXEncodeVideo", video_encoder=["load", 3], video=["video", 0], conditioning=["text", 0])
+    prompt["parts"] = node("GetVideoComponents", video=["video", 0])
+    prompt["heard"] = node("AudioXEncodeAudio", vae=["load", 1], audio=["parts", 1], conditioning=["seen", 0])
+    prompt["sample"]["inputs"]["positive"] = ["heard", 0]
+    assert not run_latent(lab, prompt).equal(alone)
+
+
+def test_an_audio_prompt_of_another_model_is_refused(lab, family):
+    prompt = text_to_latent(family["maf"], seed=3, steps=2)
+    prompt["other"] = {**prompt["load"], "inputs": {**prompt["load"]["inputs"], "checkpoint": family["v1"]}}
+    prompt["video"] = node("LoadVideo", file="example.mp4")
+    prompt["parts"] = node("GetVideoComponents", video=["video", 0])
+    prompt["heard"] = node("AudioXEncodeAudio", vae=["other", 1], audio=["parts", 1], conditioning=["text", 0])
+    prompt["sample"]["inputs"]["positive"] = ["heard", 0]
+    with pytest.raises(PromptError, match="expected a log mel spectrogram"):
+        lab.run(prompt)
