@@ -17,13 +17,15 @@ class Objective:
 
     denoiser: from the network's output to estimates of the clean latent. sigmas(steps, start): its schedule; start
     below 1 begins part of the way down. step_noise(noise, sigmas): where samplers draw from, given what the start was
-    drawn from. samplers: those that fit, by name.
+    drawn from. samplers: those that fit, by name. skip(sigma): the share of the latent in an estimate; the rest of
+    the estimate is the network's output times a number.
     """
 
     denoiser: Callable[[Velocity], Denoise]
     sigmas: Callable[[int, float], list[float]]
     step_noise: Callable[[SeededNoise, Sequence[float]], Noise]
     samplers: Mapping[str, Sampler]
+    skip: Callable[[float], float]
 
 
 FLOW = Objective(
@@ -31,6 +33,7 @@ FLOW = Objective(
     sigmas=sampling.flow_sigmas,
     step_noise=lambda noise, sigmas: noise,
     samplers={"renoise": sampling.sample_renoise, "euler": sampling.sample_euler},
+    skip=lambda sigma: 1.0,
 )
 V = Objective(
     denoiser=sampling.from_v,
@@ -43,6 +46,7 @@ V = Objective(
         "dpm-2": sampling.sample_dpm_2,
         "dpmpp-2s-ancestral": sampling.sample_dpmpp_2s_ancestral,
     },
+    skip=lambda sigma: sampling.v_scalings(sigma)[0],
 )
 
 OBJECTIVES = {"turbo": FLOW, "base": FLOW, "maf-mmdit": V, "maf": V, "v1": V}

@@ -15,7 +15,7 @@ from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS, SAMPLES_PER_LATENT
 from ..audiox_core.model.mmdit import MMDiTSizes
-from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, SAMPLERS, run_settings
+from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, SAMPLERS, Objective, run_settings
 from .comfy_network import PRESENT, AudioXModel
 
 SECONDS = "audiox_seconds"
@@ -137,29 +137,54 @@ class Sample(io.ComfyNode):
                     advanced=True,
                     tooltip="Below 1 starts from the latent given, noised to this level, for variations of a sound.",
                 ),
+                io.Float.Input(
+                    "cfg_rescale",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Above 0 keeps strong guidance from exaggerating: how far its output is scaled back to the "
+                    "deviation of the unguided one.",
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The sound's latent, for AudioX VAE Decode or VAE Decode Audio.")],
         )
 
     @classmethod
     def execute(
-        cls, model, positive, latent, seed, negative=None, steps=0, cfg=0.0, sampler="auto", denoise=1.0
+        cls,
+        model,
+        positive,
+        latent,
+        seed,
+        negative=None,
+        steps=0,
+        cfg=0.0,
+        sampler="auto",
+        denoise=1.0,
+        cfg_rescale=0.0,
     ) -> io.NodeOutput:
         if not isinstance(model.model, AudioXModel):
             raise AudioXError(
                 f"The model is a {type(model.model).__name__}, not AudioX: connect the MODEL of Load AudioX, or use "
                 "KSampler for this model."
             )
-        settings = run_settings(model.model.audiox_variant, steps=steps, cfg=cfg, sampler=sampler)
+        variant = model.model.audiox_variant
+        objective = OBJECTIVES[variant]
+        settings = run_settings(variant, steps=steps, cfg=cfg, sampler=sampler, rescale=cfg_rescale)
         samples = latent["samples"]
         if 0 in samples.shape:
             raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): remake it.")
         indices = latent.get("batch_index", range(samples.shape[0]))
-        objective = OBJECTIVES[model.model.audiox_variant]
         sigmas = objective.sigmas(settings.steps, denoise)
         noise = sampling.SeededNoise([(seed + i) % 2**64 for i in indices])
+        if settings.rescale and settings.cfg != 1:
+            model = model.clone()
+            model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
         guider = comfy.samplers.CFGGuider(model)
         guider.set_cfg(settings.cfg)
         conds = {"positive": positive}
@@ -187,6 +212,22 @@ class Sample(io.ComfyNode):
 def zeroed(conditioning: list) -> list:
     """The unconditional prompt, as ConditioningZeroOut makes it."""
     return [[torch.zeros_like(tokens), {PRESENT: torch.zeros(1, 1)}] for tokens, _ in conditioning]
+
+
+def rescaled(objective: Objective, share: float):
+    """Guidance with its deviation kept, as ComfyUI lets a model replace its guidance.
+
+    ComfyUI guides estimates; what is rescaled is their part that comes from the network.
+    """
+
+    def guide(args: dict) -> torch.Tensor:
+        x, sigma = args["input"], args["sigma"].flatten()[0].item()
+        known = objective.skip(sigma) * x
+        towards, away = args["cond_denoised"] - known, args["uncond_denoised"] - known
+        guided = away + args["cond_scale"] * (towards - away)
+        return x - (known + sampling.rescale_guidance(guided, towards, share))
+
+    return guide
 
 
 def comfy_sampler(sampler: sampling.Sampler, noise: sampling.Noise):

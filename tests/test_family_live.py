@@ -5,6 +5,10 @@ from comfy_server import PromptError
 from graphs import node, run_latent, text_to_latent
 from small_family import FOLDERS, make_family_model
 
+from audiox_core.checkpoint import open_checkpoint
+from audiox_core.pipeline import AudioX, Prompt
+from audiox_core.presets import run_settings
+
 CLOSE = 2e-3
 """What KSampler may differ from AudioX Sample, of the latent's largest value: its schedule differs in the last digit,
 and Brownian noise is drawn at the very sigmas."""
@@ -63,3 +67,14 @@ def test_an_audio_prompt_of_another_model_is_refused(lab, family):
     prompt["sample"]["inputs"]["positive"] = ["heard", 0]
     with pytest.raises(PromptError, match="expected a log mel spectrogram"):
         lab.run(prompt)
+
+
+def test_rescaled_guidance_is_the_library_s(lab, family):
+    """The nodes guide estimates, the library the network's outputs: the same numbers."""
+    prompt = text_to_latent(family["v1"], seed=3, steps=4, cfg_rescale=0.7)
+    ours = run_latent(lab, prompt)
+    model = AudioX(open_checkpoint(lab.base / "models" / "audiox" / family["v1"]))
+    rain = Prompt(text=model.encode_text("rain")[0])
+    core = model.sample(rain, run_settings("v1", steps=4, rescale=0.7), seeds=[3])
+    assert (ours - core).abs().max() < CLOSE * core.abs().max()
+    assert (ours - model.sample(rain, run_settings("v1", steps=4), seeds=[3])).abs().max() > 10 * CLOSE
