@@ -52,7 +52,7 @@ def sampling(options: Options, dtype: torch.dtype) -> Job:
     def run() -> Tensor:
         modulation = model.prepare(context)
         denoise = samplers.from_velocity(lambda x, t: model(x.to(dtype), t, modulation).float())
-        return samplers.sample_renoise(denoise, start, samplers.flow_sigmas(4), torch.randn_like)
+        return samplers.sample_renoise(denoise, start, samplers.flow_sigmas(4), lambda x, *step: torch.randn_like(x))
 
     return Job(run, prepare=lambda: torch.manual_seed(0))
 
