@@ -10,6 +10,9 @@ SAMPLE_RATE = 44100
 SAMPLES_PER_LATENT = 2048
 """Samples that one latent frame stands for: the product of the VAE's strides."""
 
+LATENT_FRAMES = 236
+"""Latent frames that all released models were trained to make: 11 s, rounded down."""
+
 CLIP_SECONDS = 10.0
 """Seconds of sound, of video and of audio prompt that one generation covers."""
 

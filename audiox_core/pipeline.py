@@ -27,8 +27,8 @@ from .model.network import AudioXNetwork
 from .model.synchformer import Synchformer
 from .model.synchformer import encode as encode_sync
 from .model.vae import OobleckVAE
-from .presets import SAMPLERS, RunSettings
-from .prompts import mask_prompt, posterior_sample
+from .presets import OBJECTIVES, RunSettings
+from .prompts import encode_prompt
 
 Progress = Callable[[str, int, int], None]
 """progress(stage, done, total); may raise to stop."""
@@ -38,13 +38,14 @@ Progress = Callable[[str, int, int], None]
 class Prompt:
     """Encoder outputs of one prompt, on the CPU in float32; None for what is absent.
 
-    text (1, 128, W); clip_tokens (1, 2500, W) with sync_features (1, 240, W); audio_latent (1, 64, 215).
+    text (1, 128, W); clip_tokens (1, 2500, W) with sync_features (1, 240, W), the latter None for the first AudioX;
+    audio (1, 64, 215), a VAE latent, or (1, 256, 1723), a log mel spectrogram, for AudioX-MAF.
     """
 
     text: Tensor | None = None
     clip_tokens: Tensor | None = None
     sync_features: Tensor | None = None
-    audio_latent: Tensor | None = None
+    audio: Tensor | None = None
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -65,7 +66,7 @@ class AudioX:
 
     @property
     def variant(self) -> str:
-        """Which model it is: turbo or base."""
+        """Which model it is: a key of `variants.VARIANTS`."""
         return self.checkpoint.variant
 
     def part(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
@@ -95,19 +96,19 @@ class AudioX:
             out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
             return out.float().cpu(), dropped
 
-    def frame_requests(self) -> tuple[FrameRequest, FrameRequest]:
-        """How CLIP and Synchformer want a video read; see `media.frames.read_clip`."""
-        sizes = self.checkpoint.sizes
-        for name in ("clip_vision", "synchformer"):
+    def frame_requests(self) -> tuple[FrameRequest, ...]:
+        """How CLIP and, where the model has it, Synchformer want a video read; see `media.frames.read_clip`."""
+        sizes, names = self.checkpoint.sizes, self.checkpoint.video_encoders()
+        for name in names:
             self.checkpoint.require(name)
-        return encoder_requests(sizes["clip_vision"].image_size, sizes["synchformer"].image_size)
+        return encoder_requests(*(sizes[name].image_size for name in names))
 
     def encode_video(
-        self, clip_frames: Tensor, sync_frames: Tensor, progress: Progress = no_progress
+        self, clip_frames: Tensor, sync_frames: Tensor | None = None, progress: Progress = no_progress
     ) -> tuple[Tensor | None, Tensor | None]:
         """CLIP tokens and Synchformer features of uint8 frames (N, 3, size, size) as `frame_requests` asks.
 
-        Both None for an all-black video, which the weights know as no video.
+        Both None for an all-black video, which the weights know as no video; features None without sync_frames.
         """
         if not clip_frames.any():
             return None, None
@@ -119,6 +120,8 @@ class AudioX:
         )
         with on_device(clip, self.device), torch.inference_mode():
             tokens = encoders.encode_clip(clip, clip_frames.to(self.device)).float().cpu()
+        if sync_frames is None:
+            return tokens, None
         sync = self.load("synchformer", Synchformer, self.dtype)
         with on_device(sync, self.device), torch.inference_mode():
             features = encode_sync(
@@ -129,13 +132,26 @@ class AudioX:
     def encode_audio(
         self, prompt: Tensor, *, seed: int = 0, use_mean: bool = False, random_mask: bool = False
     ) -> Tensor:
-        """VAE latent (1, 64, 215) of an audio prompt (2, 441000) at 44.1 kHz; see `media.audio.prepare_prompt`."""
-        generator = torch.Generator().manual_seed(seed)
-        prompt = mask_prompt(prompt[None], generator) if random_mask else prompt[None]
-        vae = self.load("vae", OobleckVAE, torch.float32)
-        with on_device(vae, self.device), torch.inference_mode():
-            mean, std = (x.cpu() for x in vae.encode_statistics(prompt.to(self.device)))
-        return mean if use_mean else posterior_sample(mean, std, generator)
+        """What the network takes of an audio prompt (2, 441000) at 44.1 kHz; see `media.audio.prepare_prompt`.
+
+        A VAE latent (1, 64, 215), drawn or with use_mean its mean; for AudioX-MAF a log mel spectrogram
+        (1, 256, 1723). random_mask masks it as upstream does, except in the first AudioX, where it is an error.
+        """
+
+        def statistics(sound: Tensor) -> tuple[Tensor, Tensor]:
+            vae = self.load("vae", OobleckVAE, torch.float32)
+            with on_device(vae, self.device), torch.inference_mode():
+                mean, std = vae.encode_statistics(sound.to(self.device))
+                return mean.cpu(), std.cpu()
+
+        return encode_prompt(
+            self.checkpoint.sizes["network"].audio,
+            prompt[None],
+            statistics,
+            torch.Generator().manual_seed(seed),
+            use_mean=use_mean,
+            random_mask=random_mask,
+        )
 
     def sample(
         self,
@@ -150,27 +166,27 @@ class AudioX:
         negative counts only with guidance (settings.cfg other than 1); None steers away from no prompt at all.
         """
         network = self.load("network", AudioXNetwork, self.dtype)
-        sizes = network.sizes.transformer
-        noise = sampling.SeededNoise(seeds)
+        sizes, objective = network.sizes.transformer, OBJECTIVES[self.variant]
+        sigmas, noise = objective.sigmas(settings.steps, 1.0), sampling.SeededNoise(seeds)
         with on_device(network, self.device), torch.inference_mode():
             context = self._context(network, prompt)
             if settings.cfg != 1:
                 against = network.null_context(1, context) if negative is None else self._context(network, negative)
                 context = torch.cat((context, against))
-            velocity = guided(network, network.modulation(context), settings.cfg)
+            velocity = guided(network, network.prepare(context), settings.cfg, settings.rescale)
             start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=self.device))
-            out = SAMPLERS[settings.sampler](
-                sampling.from_velocity(velocity),
-                start,
-                sampling.flow_sigmas(settings.steps),
-                noise,
+            out = objective.samplers[settings.sampler](
+                objective.denoiser(velocity),
+                start * sigmas[0],
+                sigmas,
+                objective.step_noise(noise, sigmas),
                 lambda step, steps, _: progress("sample", step + 1, steps),
             )
             return out.float().cpu()
 
     def _context(self, network: AudioXNetwork, prompt: Prompt) -> Tensor:
         place = {"device": self.device, "dtype": self.dtype}
-        encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio_latent)
+        encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio)
         text = prompt.text
         if text is None:
             text = torch.zeros(1, 1, network.sizes.transformer.context_width)
@@ -198,14 +214,18 @@ def on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
         model.to("cpu")
 
 
-def guided(network: AudioXNetwork, modulation: Tensor, scale: float) -> sampling.Velocity:
-    """Velocity of a batch; with guidance, modulation holds the prompt's row and then the row to steer away from."""
+def guided(network: AudioXNetwork, prepared: Tensor, scale: float, rescale: float = 0.0) -> sampling.Velocity:
+    """The network's output for a batch. With guidance, `prepared` ends with the rows to steer away from.
+
+    rescale: see `sampling.rescale_guidance`.
+    """
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        x = x.to(modulation)
+        x = x.to(prepared)
         if scale == 1:
-            return network(x, t, modulation).float()
-        towards, away = network(torch.cat((x, x)), torch.cat((t, t)), modulation).float().chunk(2)
-        return away + scale * (towards - away)
+            return network(x, t, prepared).float()
+        towards, away = network(torch.cat((x, x)), torch.cat((t, t)), prepared).float().chunk(2)
+        out = away + scale * (towards - away)
+        return sampling.rescale_guidance(out, towards, rescale) if rescale else out
 
     return velocity

@@ -2,47 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from . import sampling
 from .errors import AudioXError
-from .sampling import sample_euler, sample_renoise
+from .sampling import BrownianNoise, Denoise, Noise, Sampler, SeededNoise, Velocity
+from .variants import VARIANTS, either
 
-SAMPLERS = {"renoise": sample_renoise, "euler": sample_euler}
+
+@dataclass(frozen=True)
+class Objective:
+    """What a network was trained to predict, as far as sampling has to know.
+
+    denoiser: from the network's output to estimates of the clean latent. sigmas(steps, start): its schedule; start
+    below 1 begins part of the way down. step_noise(noise, sigmas): where samplers draw from, given what the start was
+    drawn from. samplers: those that fit, by name. skip(sigma): the share of the latent in an estimate; the rest of
+    the estimate is the network's output times a number.
+    """
+
+    denoiser: Callable[[Velocity], Denoise]
+    sigmas: Callable[[int, float], list[float]]
+    step_noise: Callable[[SeededNoise, Sequence[float]], Noise]
+    samplers: Mapping[str, Sampler]
+    skip: Callable[[float], float]
+
+
+FLOW = Objective(
+    denoiser=sampling.from_velocity,
+    sigmas=sampling.flow_sigmas,
+    step_noise=lambda noise, sigmas: noise,
+    samplers={"renoise": sampling.sample_renoise, "euler": sampling.sample_euler},
+    skip=lambda sigma: 1.0,
+)
+V = Objective(
+    denoiser=sampling.from_v,
+    sigmas=sampling.v_sigmas,
+    step_noise=lambda noise, sigmas: BrownianNoise(noise.seeds, sigmas),
+    samplers={
+        "dpmpp-3m-sde": sampling.sample_dpmpp_3m_sde,
+        "dpmpp-2m-sde": sampling.sample_dpmpp_2m_sde,
+        "heun": sampling.sample_heun,
+        "dpm-2": sampling.sample_dpm_2,
+        "dpmpp-2s-ancestral": sampling.sample_dpmpp_2s_ancestral,
+    },
+    skip=lambda sigma: sampling.v_scalings(sigma)[0],
+)
+
+OBJECTIVES = {"turbo": FLOW, "base": FLOW, "maf-mmdit": V, "maf": V, "v1": V}
+"""Variant -> objective."""
+
+SAMPLERS = {**FLOW.samplers, **V.samplers}
+"""Every sampler by name; which of them a model takes, its objective says."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """steps: evaluations of a run; cfg: guidance scale, 1 for none; sampler: a key of SAMPLERS."""
+    """steps: of a run; cfg: guidance scale, 1 for none; sampler: a key of SAMPLERS.
+
+    rescale: how far guidance keeps the deviation of the unguided output, 0 to 1; see `sampling.rescale_guidance`.
+    """
 
     steps: int
     cfg: float
     sampler: str
+    rescale: float = 0.0
 
+
+REFERENCE = RunSettings(steps=250, cfg=7.0, sampler="dpmpp-3m-sde")
+"""As the papers evaluate the models that predict v."""
 
 PRESETS = {
     # Distilled to 4 steps; the teacher's guidance is in its weights.
     "turbo": RunSettings(steps=4, cfg=1.0, sampler="renoise"),
     # Steps as the paper evaluates the teacher, scale as upstream's function defaults and as the distillation used.
     "base": RunSettings(steps=50, cfg=6.0, sampler="euler"),
+    "maf-mmdit": REFERENCE,
+    "maf": REFERENCE,
+    "v1": REFERENCE,
 }
 
 
-def run_settings(variant: str, *, steps: int = 0, cfg: float = 0.0, sampler: str = "auto") -> RunSettings:
+def run_settings(
+    variant: str, *, steps: int = 0, cfg: float = 0.0, sampler: str = "auto", rescale: float = 0.0
+) -> RunSettings:
     """The settings of a run: 0 and "auto" take the model's own.
 
     Raises:
         AudioXError: a setting that cannot work with this model.
     """
-    own = PRESETS[variant]
+    own, samplers = PRESETS[variant], OBJECTIVES[variant].samplers
     if steps < 0:
         raise AudioXError(f"The number of steps is {steps}, expected 1 or more, or 0 for the model's own {own.steps}.")
-    if sampler not in ("auto", *SAMPLERS):
-        raise AudioXError(f"The sampler is {sampler!r}, expected auto, {' or '.join(SAMPLERS)}.")
+    if sampler not in ("auto", *samplers):
+        raise AudioXError(
+            f"The sampler is {sampler!r}, expected {either(('auto', *samplers))} for {VARIANTS[variant].title}."
+        )
     if variant == "turbo" and cfg not in (0, 1):
         raise AudioXError(
             f"The guidance (cfg) is {cfg:g}, but AudioX-Turbo was distilled with its guidance built in and takes only "
             "1 (or 0 for auto): set it to 1, or load AudioX-Base to steer with guidance."
         )
+    if not 0 <= rescale <= 1:
+        raise AudioXError(f"The rescaling of guidance is {rescale:g}, expected 0 (none) to 1.")
     return RunSettings(
-        steps=steps or own.steps, cfg=cfg or own.cfg, sampler=own.sampler if sampler == "auto" else sampler
+        steps=steps or own.steps,
+        cfg=cfg or own.cfg,
+        sampler=own.sampler if sampler == "auto" else sampler,
+        rescale=rescale,
     )

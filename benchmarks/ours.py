@@ -40,7 +40,7 @@ def transformer(options: Options, dtype: torch.dtype) -> MMDiT:
 
 def evaluation(options: Options, dtype: torch.dtype) -> Job:
     model = transformer(options, dtype)
-    modulation = model.modulation(inputs.numbers("context", 1, 384, 768).to(dtype))
+    modulation = model.prepare(inputs.numbers("context", 1, 384, 768).to(dtype))
     x, t = inputs.numbers("latent", 1, 64, 236).to(dtype), torch.tensor([0.75])
     return Job(lambda: model(x, t, modulation))
 
@@ -50,9 +50,9 @@ def sampling(options: Options, dtype: torch.dtype) -> Job:
     context, start = inputs.numbers("context", 1, 384, 768).to(dtype), inputs.numbers("latent", 1, 64, 236)
 
     def run() -> Tensor:
-        modulation = model.modulation(context)
+        modulation = model.prepare(context)
         denoise = samplers.from_velocity(lambda x, t: model(x.to(dtype), t, modulation).float())
-        return samplers.sample_renoise(denoise, start, samplers.flow_sigmas(4), torch.randn_like)
+        return samplers.sample_renoise(denoise, start, samplers.flow_sigmas(4), lambda x, *step: torch.randn_like(x))
 
     return Job(run, prepare=lambda: torch.manual_seed(0))
 

@@ -1,4 +1,4 @@
-"""AudioX's network as a ComfyUI MODEL: the latent format, the flow, the prompt fusion, the memory estimate."""
+"""AudioX's network as a ComfyUI MODEL: the latent format, the objective, the prompt fusion, the memory estimate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import comfy.supported_models_base
 import torch
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.model.mmdit import sounds_per_prompt
+from ..audiox_core.model.latents import sounds_per_prompt
 from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
+from ..audiox_core.presets import OBJECTIVES, V
+from ..audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
 
-CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio_latent"
+CLIP_TOKENS, SYNC_FEATURES, AUDIO = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio"
 """Keys of a conditioning's dictionary that carry encoder outputs from the encode nodes to the model."""
 
 PRESENT = "pooled_output"
@@ -40,11 +42,11 @@ class ComfyNetwork(AudioXNetwork):
         super().__init__(sizes, operations, dtype, device, prompt_operations=comfy.ops.manual_cast)
         self.dtype = dtype
 
-    def forward(self, x, timestep, modulation=None, transformer_options=None, **unused):
-        return super().forward(x, timestep, modulation, comfy_attention(transformer_options))
+    def forward(self, x, timestep, prepared=None, transformer_options=None, **unused):
+        return super().forward(x, timestep, prepared, comfy_attention(transformer_options))
 
 
-class CONDModulation(comfy.conds.CONDRegular):
+class CONDPrepared(comfy.conds.CONDRegular):
     """One row per prompt. A single row is not repeated over the batch: the network does that one layer at a time."""
 
     def process_cond(self, batch_size, **kwargs):
@@ -53,10 +55,12 @@ class CONDModulation(comfy.conds.CONDRegular):
 
 
 class AudioXModel(comfy.model_base.BaseModel):
-    """Velocity model of rectified flow; prompts are fused once per run, before the first step."""
+    """A model of rectified flow or of v; prompts are fused once per run, before the first step."""
 
     def __init__(self, config: AudioXConfig, device=None) -> None:
-        super().__init__(config, comfy.model_base.ModelType.FLOW, device=device, unet_model=ComfyNetwork)
+        types = comfy.model_base.ModelType
+        model_type = types.V_PREDICTION_CONTINUOUS if OBJECTIVES[config.variant] is V else types.FLOW
+        super().__init__(config, model_type, device=device, unet_model=ComfyNetwork)
         self.audiox_variant = config.variant
 
     def process_timestep(self, timestep, **kwargs):
@@ -78,10 +82,10 @@ class AudioXModel(comfy.model_base.BaseModel):
         if is_unconditional(kwargs):
             context = network.null_context(text.shape[0], text)
         else:
-            encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO_LATENT))
+            encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO))
             encoded = [None if x is None else x.to(**place) for x in encoded]
             context = network.context(text, *encoded, attention=comfy_attention())
-        return {"modulation": CONDModulation(network.modulation(context.to(self.get_dtype_inference())))}
+        return {"prepared": CONDPrepared(network.prepare(context.to(self.get_dtype_inference())))}
 
 
 def is_unconditional(cond: dict) -> bool:
@@ -93,18 +97,25 @@ def is_unconditional(cond: dict) -> bool:
     return not (cond["cross_attn"] if pooled is None else pooled).any()
 
 
+SAMPLING_SETTINGS = {
+    False: {"shift": 1.0, "multiplier": 1.0},
+    True: {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX},
+}
+"""Whether the model predicts v -> ComfyUI's settings of the schedule."""
+
+
 class AudioXConfig(comfy.supported_models_base.BASE):
     """What ComfyUI asks of a model family. Not registered with core: Load AudioX names it."""
 
     unet_extra_config: ClassVar = {}
     latent_format = comfy.latent_formats.StableAudio1  # 64 channels, one dimension, scale 1
-    sampling_settings: ClassVar = {"shift": 1.0, "multiplier": 1.0}
     supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 7.0
 
     def __init__(self, sizes: NetworkSizes, variant: str) -> None:
         super().__init__({"sizes": sizes})
         self.variant = variant
+        self.sampling_settings = SAMPLING_SETTINGS[OBJECTIVES[variant] is V]
 
     def get_model(self, state_dict, prefix="", device=None) -> AudioXModel:
         return AudioXModel(self, device=device)

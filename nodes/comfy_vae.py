@@ -19,8 +19,12 @@ class AudioXVAE(comfy.sd.VAE):
     gives the posterior's mean: the same sound gives the same latent.
     """
 
-    def __init__(self, sizes: VAESizes, state_dict: dict[str, torch.Tensor]) -> None:
-        """state_dict: float32 tensors under native names; the VAE keeps them as they are."""
+    def __init__(self, sizes: VAESizes, state_dict: dict[str, torch.Tensor], prompt_sizes) -> None:
+        """state_dict: float32 tensors under native names; the VAE keeps them as they are.
+
+        prompt_sizes: the model's `NetworkSizes.audio`, which says in what form it takes audio prompts.
+        """
+        self.prompt_sizes = prompt_sizes
         # ComfyUI configures an audio VAE by the keys it is given; on the meta device that costs nothing, and the
         # placeholder model is replaced below.
         with torch.device("meta"):

@@ -57,18 +57,24 @@ def load_clip_vision(sizes: ClipSizes, state_dict: dict) -> comfy.clip_vision.Cl
 
 
 class VideoEncoder:
-    """What Encode Video Prompt needs: both encoders, each with its own patcher."""
+    """What Encode Video Prompt needs: CLIP, and Synchformer where the model has it, each with its own patcher."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
+        self.sizes = [checkpoint.sizes[name] for name in checkpoint.video_encoders()]
+        self.clip = load_clip_vision(self.sizes[0], checkpoint.state_dict("clip_vision"))
+        self.sync = None
+        if "synchformer" in checkpoint.video_encoders():
+            self.load_sync(checkpoint)
+
+    def load_sync(self, checkpoint: Checkpoint) -> None:
         management = comfy.model_management
-        self.clip_sizes, self.sync_sizes = checkpoint.sizes["clip_vision"], checkpoint.sizes["synchformer"]
-        self.clip = load_clip_vision(self.clip_sizes, checkpoint.state_dict("clip_vision"))
         # Synchformer is heavy (12 TFLOP for 10 s), so it runs where the transformer does, not where text is encoded.
         self.load_device = management.get_torch_device()
         offload_device = management.text_encoder_offload_device()
         dtype = management.text_encoder_dtype(self.load_device)
+        sizes = checkpoint.sizes["synchformer"]
         self.sync = Synchformer(
-            self.sync_sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention()
+            sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention()
         )
         self.sync.load_state_dict(checkpoint.state_dict("synchformer", dtype), assign=True)
         self.sync.to(offload_device).eval().requires_grad_(False)
@@ -77,15 +83,17 @@ class VideoEncoder:
             self.sync, load_device=self.load_device, offload_device=offload_device
         )
 
-    def requests(self) -> tuple[FrameRequest, FrameRequest]:
-        """The two readings of a video, for CLIP and for Synchformer."""
-        return encoder_requests(self.clip_sizes.image_size, self.sync_sizes.image_size)
+    def requests(self) -> tuple[FrameRequest, ...]:
+        """The readings of a video, for CLIP and for Synchformer where there is one."""
+        return encoder_requests(*(sizes.image_size for sizes in self.sizes))
 
-    def encode(self, clip_frames: torch.Tensor, sync_frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) of uint8 frames (N, 3, size, size)."""
-        bar = comfy.utils.ProgressBar(len(clip_frames) + len(sync_frames))
+    def encode(
+        self, clip_frames: torch.Tensor, sync_frames: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) or None, of uint8 frames (N, 3, size, size)."""
+        bar = comfy.utils.ProgressBar(len(clip_frames) + (0 if sync_frames is None else len(sync_frames)))
         tokens = self.encode_clip(clip_frames, bar)
-        return tokens, self.encode_sync(sync_frames, bar)
+        return tokens, None if sync_frames is None else self.encode_sync(sync_frames, bar)
 
     def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
         comfy.model_management.load_model_gpu(self.clip.patcher)

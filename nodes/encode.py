@@ -11,8 +11,8 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.audio import prepare_prompt
 from ..audiox_core.media.frames import frames_from_images
 from ..audiox_core.model.encoders import TEXT_TOKENS
-from ..audiox_core.prompts import mask_prompt, posterior_sample
-from .comfy_network import AUDIO_LATENT, CLIP_TOKENS, SYNC_FEATURES
+from ..audiox_core.prompts import encode_prompt
+from .comfy_network import AUDIO, CLIP_TOKENS, SYNC_FEATURES
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
 from .sound import require_sound
@@ -142,14 +142,14 @@ class EncodeVideo(io.ComfyNode):
         stride = frame_sampling == "official stride"
         requests = video_encoder.requests()
         if video is not None:
-            clip_frames, sync_frames = frames_of_video(video, requests, start, stride)
+            frames = frames_of_video(video, requests, start, stride)
         else:
-            clip_frames, sync_frames = frames_from_images(
+            frames = frames_from_images(
                 images[..., :3], fps, requests, start=start, stride_sampling=stride
             )
         values = {CLIP_TOKENS: None, SYNC_FEATURES: None}
-        if clip_frames.any():  # upstream takes an all-black video as none at all, and the weights know it so
-            values = dict(zip(values, video_encoder.encode(clip_frames, sync_frames), strict=True))
+        if frames[0].any():  # upstream takes an all-black video as none at all, and the weights know it so
+            values = dict(zip(values, video_encoder.encode(*frames), strict=True))
         return io.NodeOutput(with_values(conditioning, values))
 
 
@@ -180,14 +180,16 @@ class EncodeAudio(io.ComfyNode):
                     optional=True,
                     options=["sample", "mean"],
                     advanced=True,
-                    tooltip="sample draws from the VAE's posterior as upstream does; mean leaves the noise out.",
+                    tooltip="sample draws from the VAE's posterior as upstream does; mean leaves the noise out. "
+                    "AudioX-MAF hears a spectrogram, not a latent, and is the same with both.",
                 ),
                 io.Boolean.Input(
                     "random_mask",
                     optional=True,
                     default=False,
                     advanced=True,
-                    tooltip="Silence a random 25 to 75 % of the prompt, as upstream does even when generating.",
+                    tooltip="Silence a random 25 to 75 % of the prompt (AudioX-MAF: 70 to 100 %), as upstream does "
+                    "even when generating. Not for the first AudioX, which was trained with whole prompts.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -206,15 +208,18 @@ class EncodeAudio(io.ComfyNode):
     def execute(
         cls, vae, audio, conditioning=None, start=0.0, latent="sample", random_mask=False, seed=0
     ) -> io.NodeOutput:
-        if not hasattr(vae, "encode_statistics"):
+        if not hasattr(vae, "prompt_sizes"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_sound(audio)
-        generator = torch.Generator().manual_seed(seed)
         prompts = torch.stack(
             [prepare_prompt(item, audio["sample_rate"], start=start) for item in audio["waveform"]]
         )  # (B, 2, samples)
-        if random_mask:
-            prompts = mask_prompt(prompts, generator)
-        mean, std = vae.encode_statistics(prompts)
-        encoded = mean if latent == "mean" else posterior_sample(mean, std, generator)
-        return io.NodeOutput(with_values(conditioning, {AUDIO_LATENT: encoded}))
+        encoded = encode_prompt(
+            vae.prompt_sizes,
+            prompts,
+            vae.encode_statistics,
+            torch.Generator().manual_seed(seed),
+            use_mean=latent == "mean",
+            random_mask=random_mask,
+        )
+        return io.NodeOutput(with_values(conditioning, {AUDIO: encoded}))

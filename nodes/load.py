@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
+from ..audiox_core.variants import VARIANTS
 from .comfy_network import AudioXConfig
 from .comfy_text import load_text_encoder, load_text_encoder_file
 from .comfy_vae import AudioXVAE
@@ -67,10 +68,10 @@ class Load(io.ComfyNode):
             display_name="Load AudioX",
             category="audio/AudioX",
             description=(
-                "Opens AudioX-Turbo or its teacher AudioX-Base, as released or converted, and gives a MODEL, a VAE, "
-                "a text encoder and the video encoders. The released weights are licensed CC-BY-NC 4.0 (no "
-                "commercial use) and their sound is watermarked. Put them into models/audiox. The demo that comes "
-                "with the pack is a toy of our own for trying out graphs."
+                "Opens AudioX-Turbo, its teacher AudioX-Base, AudioX, AudioX-MAF or AudioX-MAF-MMDiT, as released or "
+                "converted, and gives a MODEL, a VAE, a text encoder and the video encoders. The released weights are "
+                "licensed CC-BY-NC 4.0 (no commercial use); the sound of Turbo and Base is watermarked. Put them into "
+                "models/audiox. The demo that comes with the pack is a toy of our own for trying out graphs."
             ),
             search_aliases=["audiox", "text to audio", "video to audio", "foley", "sound effects", "music"],
             inputs=[
@@ -83,9 +84,10 @@ class Load(io.ComfyNode):
                 io.Combo.Input(
                     "variant",
                     optional=True,
-                    options=["auto", "turbo", "base"],
-                    tooltip="Turbo (4 steps, no guidance) and its teacher Base have the same tensors. auto reads the "
-                    "file's metadata and its name and says so when they do not tell.",
+                    options=["auto", *VARIANTS],
+                    tooltip="Turbo (4 steps, no guidance), its teacher Base and AudioX-MAF-MMDiT have the same "
+                    "tensors. auto reads the file's metadata, its name and its config.json and says so when they do "
+                    "not tell. AudioX-MAF and the first AudioX (v1) are known by their tensors.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
@@ -120,7 +122,7 @@ class Load(io.ComfyNode):
         opened = open_checkpoint(path, variant=options["variant"])
         opened.require("vae")
         model = patcher_from(opened, path, options)
-        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32))
+        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
         return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
 
 
@@ -147,6 +149,6 @@ def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str):
 
 def video_encoder_of(checkpoint: Checkpoint) -> VideoEncoder | None:
     """Video encoders of a checkpoint; None when a file of theirs is not there, which Encode Video Prompt explains."""
-    if not {"clip_vision", "synchformer"} <= set(checkpoint.parts):
+    if not set(checkpoint.video_encoders()) <= set(checkpoint.parts):
         return None
     return VideoEncoder(checkpoint)

@@ -15,7 +15,7 @@ from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS, SAMPLES_PER_LATENT
 from ..audiox_core.model.mmdit import MMDiTSizes
-from ..audiox_core.presets import PRESETS, SAMPLERS, run_settings
+from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, SAMPLERS, Objective, run_settings
 from .comfy_network import PRESENT, AudioXModel
 
 SECONDS = "audiox_seconds"
@@ -77,8 +77,9 @@ class Sample(io.ComfyNode):
             category="audio/AudioX",
             description=(
                 f"Makes the sound's latent. Left at 0 and auto it does what the loaded model needs: Turbo "
-                f"{turbo.steps} steps without guidance, Base {base.steps} steps with guidance {base.cfg:g}. The "
-                "noise comes from the CPU, so a seed means the same sound on every device."
+                f"{turbo.steps} steps without guidance, Base {base.steps} steps with guidance {base.cfg:g}, the "
+                f"others {REFERENCE.steps} steps with guidance {REFERENCE.cfg:g}. The noise comes from the CPU, so a "
+                "seed means the same sound on every device."
             ),
             search_aliases=["sampler", "generate audio", "audiox"],
             inputs=[
@@ -88,8 +89,8 @@ class Sample(io.ComfyNode):
                 io.Conditioning.Input(
                     "negative",
                     optional=True,
-                    tooltip="What guidance shall avoid, Base only. Without it guidance works against no prompt at all, "
-                    "as upstream does.",
+                    tooltip="What guidance shall avoid, not for Turbo. Without it guidance works against no prompt at "
+                    "all, as upstream does.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -105,7 +106,8 @@ class Sample(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1000,
-                    tooltip=f"0 takes the model's own: {turbo.steps} for Turbo, {base.steps} for Base.",
+                    tooltip=f"0 takes the model's own: {turbo.steps} for Turbo, {base.steps} for Base, "
+                    f"{REFERENCE.steps} for the others.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -115,14 +117,15 @@ class Sample(io.ComfyNode):
                     max=30.0,
                     step=0.1,
                     tooltip=f"Guidance. 0 takes the model's own: none (1) for Turbo, which was distilled with it and "
-                    f"takes no other value; {base.cfg:g} for Base.",
+                    f"takes no other value; {base.cfg:g} for Base, {REFERENCE.cfg:g} for the others.",
                 ),
                 io.Combo.Input(
                     "sampler",
                     optional=True,
                     options=["auto", *SAMPLERS],
                     advanced=True,
-                    tooltip="renoise is Turbo's (KSampler calls it lcm), euler is Base's; auto takes the model's own.",
+                    tooltip="renoise is Turbo's (KSampler calls it lcm), euler is Base's, dpmpp-3m-sde that of the "
+                    "others, for which the ones after it are too; auto takes the model's own.",
                 ),
                 io.Float.Input(
                     "denoise",
@@ -134,27 +137,54 @@ class Sample(io.ComfyNode):
                     advanced=True,
                     tooltip="Below 1 starts from the latent given, noised to this level, for variations of a sound.",
                 ),
+                io.Float.Input(
+                    "cfg_rescale",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Above 0 keeps strong guidance from exaggerating: how far its output is scaled back to the "
+                    "deviation of the unguided one.",
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The sound's latent, for AudioX VAE Decode or VAE Decode Audio.")],
         )
 
     @classmethod
     def execute(
-        cls, model, positive, latent, seed, negative=None, steps=0, cfg=0.0, sampler="auto", denoise=1.0
+        cls,
+        model,
+        positive,
+        latent,
+        seed,
+        negative=None,
+        steps=0,
+        cfg=0.0,
+        sampler="auto",
+        denoise=1.0,
+        cfg_rescale=0.0,
     ) -> io.NodeOutput:
         if not isinstance(model.model, AudioXModel):
             raise AudioXError(
                 f"The model is a {type(model.model).__name__}, not AudioX: connect the MODEL of Load AudioX, or use "
                 "KSampler for this model."
             )
-        settings = run_settings(model.model.audiox_variant, steps=steps, cfg=cfg, sampler=sampler)
+        variant = model.model.audiox_variant
+        objective = OBJECTIVES[variant]
+        settings = run_settings(variant, steps=steps, cfg=cfg, sampler=sampler, rescale=cfg_rescale)
         samples = latent["samples"]
         if 0 in samples.shape:
             raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): remake it.")
         indices = latent.get("batch_index", range(samples.shape[0]))
+        sigmas = objective.sigmas(settings.steps, denoise)
         noise = sampling.SeededNoise([(seed + i) % 2**64 for i in indices])
+        if settings.rescale and settings.cfg != 1:
+            model = model.clone()
+            model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
         guider = comfy.samplers.CFGGuider(model)
         guider.set_cfg(settings.cfg)
         conds = {"positive": positive}
@@ -163,12 +193,13 @@ class Sample(io.ComfyNode):
         if settings.cfg != 1:  # without guidance the negative prompt is not even fused
             conds["negative"] = zeroed(positive) if negative is None else negative
         guider.inner_set_conds(conds)
-        sigmas = torch.tensor(sampling.flow_sigmas(settings.steps, denoise))
         out = guider.sample(
             noise(samples),
             samples,
-            comfy.samplers.KSAMPLER(comfy_sampler(SAMPLERS[settings.sampler], noise)),
-            sigmas,
+            comfy.samplers.KSAMPLER(
+                comfy_sampler(objective.samplers[settings.sampler], objective.step_noise(noise, sigmas))
+            ),
+            torch.tensor(sigmas),
             denoise_mask=latent.get("noise_mask"),
             callback=latent_preview.prepare_callback(model, settings.steps),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
@@ -183,7 +214,23 @@ def zeroed(conditioning: list) -> list:
     return [[torch.zeros_like(tokens), {PRESENT: torch.zeros(1, 1)}] for tokens, _ in conditioning]
 
 
-def comfy_sampler(sampler, noise: sampling.SeededNoise):
+def rescaled(objective: Objective, share: float):
+    """Guidance with its deviation kept, as ComfyUI lets a model replace its guidance.
+
+    ComfyUI guides estimates; what is rescaled is their part that comes from the network.
+    """
+
+    def guide(args: dict) -> torch.Tensor:
+        x, sigma = args["input"], args["sigma"].flatten()[0].item()
+        known = objective.skip(sigma) * x
+        towards, away = args["cond_denoised"] - known, args["uncond_denoised"] - known
+        guided = away + args["cond_scale"] * (towards - away)
+        return x - (known + sampling.rescale_guidance(guided, towards, share))
+
+    return guide
+
+
+def comfy_sampler(sampler: sampling.Sampler, noise: sampling.Noise):
     """A core sampler under the call that ComfyUI's KSAMPLER makes."""
 
     def run(model, x, sigmas, extra_args=None, callback=None, disable=None):

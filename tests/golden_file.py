@@ -39,6 +39,7 @@ class Golden:
     metadata: dict[str, str]
     report: Callable[[Row], None] = lambda row: None
     rows: list[Row] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, report: Callable[[Row], None] = lambda row: None) -> "Golden":
@@ -85,28 +86,48 @@ class Golden:
             raise NotUnderstood("its metadata does not say how many layers the transformer has")
         return int(self.config["depth"])
 
+    @property
+    def kept(self) -> dict[str, list[int]]:
+        """Name -> every how many numbers along each dimension the file keeps."""
+        return json.loads(self.metadata.get("kept", "{}"))
+
     def input(self, name: str) -> torch.Tensor:
         """An input, made by the recipe in the metadata."""
         if name not in self.inputs:
             raise NotUnderstood(f"its metadata describes no input {name}")
-        recipe = dict(self.inputs[name])
+        recipe = self.inputs[name]
+        if isinstance(recipe, list):  # a shape: noise that has the input's name
+            return torch.from_numpy(seeded.noise(name, int(self.metadata["seed"]), recipe))
+        recipe = dict(recipe)
         for kind, make in (("noise", seeded.noise), ("frames", seeded.frames)):
             if kind in recipe:
                 return torch.from_numpy(make(recipe.pop(kind), **recipe))
         raise NotUnderstood(f"the recipe of its input {name} is neither noise nor frames")
 
-    def check(self, name: str, value: torch.Tensor) -> None:
-        """Compare a tensor of the file, if it is there, with ours."""
+    def check(
+        self, name: str, value: torch.Tensor, relative: float = RELATIVE_LIMIT, absolute: float | None = None
+    ) -> None:
+        """Compare a tensor of the file, if it is there, with ours.
+
+        The limit is relative to the largest value, or to 1 where that is less; none for whole numbers; or absolute.
+        """
         if name not in self.tensors:
             return
         golden = self.tensors[name]
+        if name in self.kept:
+            value = value[tuple(slice(None, None, step) for step in self.kept[name])]
         if value.shape != golden.shape:
             raise NotUnderstood(f"{name} is {list(golden.shape)}, ours {list(value.shape)}")
-        limit = RELATIVE_LIMIT * max(1.0, golden.abs().max().item()) if golden.is_floating_point() else 0.0
+        limit = relative * max(1.0, golden.abs().max().item()) if golden.is_floating_point() else 0.0
+        limit = limit if absolute is None else absolute
         row = Row(name, (value.double() - golden.double()).abs().max().item(), limit)
         self.rows.append(row)
         self.report(row)
 
+    def leave_out(self, name: str, reason: str) -> None:
+        """Say that a tensor of the file is not compared, and why."""
+        self.left_out[name] = reason
+
     @property
     def unchecked(self) -> list[str]:
-        return sorted(set(self.tensors) - {row.name for row in self.rows})
+        return sorted(set(self.tensors) - {row.name for row in self.rows} - set(self.left_out))

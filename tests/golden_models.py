@@ -6,12 +6,24 @@ Weights are made under their released names and then go through the same renamin
 from dataclasses import replace
 from functools import lru_cache
 
+import seeded_weights as seeded
+import small_family
 import small_model as small
 import torch
 from torch import nn
 
-from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, remap
-from audiox_core.model.conditioners import AudioConditioner, AudioSizes, VideoConditioner, VideoSizes
+from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, is_dit, remap
+from audiox_core.model.conditioners import (
+    AudioConditioner,
+    AudioSizes,
+    FrameAudioConditioner,
+    FrameAudioSizes,
+    MelAudioConditioner,
+    MelAudioSizes,
+    VideoConditioner,
+    VideoSizes,
+)
+from audiox_core.model.dit import DiT, DiTSizes
 from audiox_core.model.encoders import ClipSizes, T5Sizes, build_clip, build_t5
 from audiox_core.model.maf import MAF, MAFSizes
 from audiox_core.model.mmdit import Layer, MMDiT, MMDiTSizes
@@ -23,9 +35,10 @@ TRANSFORMER = "model.model."
 
 def native(shapes: small.Shapes, part: str, prefix: str = "") -> dict[str, torch.Tensor]:
     """Seeded weights of released names, as the native tensors of one part below a prefix."""
+    dit = is_dit(shapes)
     tensors = {}
     for name, shape in grouped(shapes):
-        made = remap(small.weights(dict(zip(name, shape, strict=True)))).get(part, {})
+        made = remap(small.weights(dict(zip(name, shape, strict=True))), dit).get(part, {})
         tensors |= {key.removeprefix(prefix): tensor for key, tensor in made.items()}
     return tensors
 
@@ -87,6 +100,32 @@ def video_conditioner() -> VideoConditioner:
 
 
 @lru_cache(maxsize=1)
+def video_conditioner_v1() -> VideoConditioner:
+    """The first AudioX's, without Synchformer."""
+    every = small_family.video_shapes(small.RELEASED, sync=False)
+    kept = {name: shape for name, shape in every.items() if "visual_encoder_model" not in name}
+    return filled(VideoConditioner, VideoSizes, native(kept, NETWORK, "video."))
+
+
+@lru_cache(maxsize=1)
+def audio_conditioner_v1() -> FrameAudioConditioner:
+    shapes = small.under(small.AUDIO, small_family.frame_audio_shapes(small.RELEASED))
+    return filled(FrameAudioConditioner, FrameAudioSizes, native(shapes, NETWORK, "audio."))
+
+
+def mel_conditioner() -> MelAudioConditioner:
+    shapes = small.under(small.AUDIO, small_family.mel_audio_shapes(small.RELEASED))
+    return filled(MelAudioConditioner, MelAudioSizes, native(shapes, NETWORK, "audio."))
+
+
+@lru_cache(maxsize=1)
+def prompt_statistics(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of the 10 s of noise that the golden files use as an audio prompt."""
+    sound = torch.from_numpy(seeded.noise("prompt", seed, (1, 2, 441000), 0.3))
+    return vae().encode_statistics(sound)
+
+
+@lru_cache(maxsize=1)
 def audio_conditioner() -> AudioConditioner:
     """With the statistics of silence that a converted checkpoint holds."""
     mean, std = silence_statistics(vae())
@@ -113,6 +152,13 @@ def transformer(depth: int) -> MMDiT:
     model.layers = nn.ModuleList(PassingLayer(model.sizes, i, layer) for i, layer in enumerate(layers))
     model.load_state_dict(native(rest, NETWORK, "transformer."), strict=True, assign=True)
     return model.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def dit(depth: int) -> DiT:
+    """The cross-attending transformer."""
+    shapes = small_family.dit_shapes(replace(small.RELEASED, depth=depth), small.RELEASED.width)
+    return filled(DiT, DiTSizes, native(small.under(TRANSFORMER, shapes), NETWORK, "transformer."))
 
 
 class PassingLayer(nn.Module):

@@ -123,9 +123,9 @@ def maf(golden: Golden) -> None:
 def transformer(golden: Golden) -> None:
     model = models.transformer(golden.depth)
     context = golden.input("context")
-    modulation = model.modulation(context)
+    modulation = model.prepare(context)
     if "v2" in golden.names:
-        both = model.modulation(golden.input("context2"))
+        both = model.prepare(golden.input("context2"))
         golden.check("v2", model(golden.input("x2"), torch.tensor(golden.inputs["t2"]), both))
     for name in golden.names:
         if name.startswith("v/t="):
@@ -157,7 +157,7 @@ def guidance(golden: Golden, model, modulation) -> None:
     x, time = golden.input("x"), torch.tensor([settings["t"]])
 
     def against(context: torch.Tensor) -> torch.Tensor:
-        return guided(model, torch.cat((modulation, model.modulation(context))), settings["cfg_scale"])(x, time)
+        return guided(model, torch.cat((modulation, model.prepare(context))), settings["cfg_scale"])(x, time)
 
     null = against(torch.zeros_like(golden.input("context")))
     golden.check("cfg_null", null)
@@ -172,7 +172,9 @@ def few_steps(model, modulation, noise, fresh):
     states, estimates = [], []
     denoise = recorded(sampling.from_velocity(guided(model, modulation, 1)), states)
     sigmas = sampling.flow_sigmas(len(fresh) + 1)
-    out = sampling.sample_renoise(denoise, noise, sigmas, lambda x: next(noises), lambda i, n, x0: estimates.append(x0))
+    out = sampling.sample_renoise(
+        denoise, noise, sigmas, lambda x, *step: next(noises), lambda i, n, x0: estimates.append(x0)
+    )
     return out, states, estimates
 
 
@@ -194,7 +196,7 @@ def recorded(denoise, states: list):
 
 def few_step_sampler(golden: Golden) -> None:
     model = models.transformer(golden.depth)
-    modulation = model.modulation(golden.input("context"))
+    modulation = model.prepare(golden.input("context"))
     noise = golden.input("noise")
     fresh = [golden.input(f"fresh{i}") for i in range(golden.config["steps"] - 1)]
     for i, drawn in enumerate(fresh):
@@ -212,8 +214,8 @@ def few_step_sampler(golden: Golden) -> None:
 def multi_step_sampler(golden: Golden) -> None:
     model = models.transformer(golden.depth)
     context, noise = golden.input("context"), golden.input("noise")
-    modulation = model.modulation(context)
-    pair = torch.cat((modulation, model.modulation(torch.zeros_like(context))))
+    modulation = model.prepare(context)
+    pair = torch.cat((modulation, model.prepare(torch.zeros_like(context))))
     final, states = many_steps(model, pair, noise, steps=golden.config["steps"], scale=golden.config["cfg_scale"])
     golden.check("final", final)
     for i, state in enumerate(states[1:], start=1):
@@ -258,13 +260,13 @@ def end_to_end(golden: Golden) -> None:
     heard = audio(vae.sample(*vae.encode_statistics(masked), vae_noise))
     silence = audio(vae.sample(audio.silence_mean[None], audio.silence_std[None], vae_noise))
     fusion = models.maf(models.small.RELEASED.maf_depth)
-    every = model.modulation(fusion(words, seen, heard))
+    every = model.prepare(fusion(words, seen, heard))
     latent = few_steps(model, every, noise, fresh)[0]
     golden.check("all/latent", latent)
-    alone = model.modulation(fusion(words, video.empty_tokens.weight[None], silence))
+    alone = model.prepare(fusion(words, video.empty_tokens.weight[None], silence))
     golden.check("text/latent", few_steps(model, alone, noise, fresh)[0])
     base = golden.json("base")
-    null = model.modulation(torch.zeros(1, model.sizes.context_tokens, model.sizes.context_width))
+    null = model.prepare(torch.zeros(1, model.sizes.context_tokens, model.sizes.context_width))
     pair = torch.cat((every, null))
     out = many_steps(model, pair, noise, steps=base["steps"], scale=base["cfg_scale"])[0]
     golden.check("base/latent", out)

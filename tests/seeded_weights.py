@@ -12,12 +12,16 @@ import numpy as np
 VAE_PREFIXES = ("pretransform.model.", "conditioner.conditioners.audio_prompt.pretransform.model.")
 
 EMBEDDINGS = (
-    "unified_experts", "empty_visual_feat", "Temp_pos_embedding", "class_embedding", "position_embedding.weight",
-    "shared.weight", "relative_attention_bias.weight", "cls_token", "pos_embed", "temp_embed",
+    "unified_experts", "empty_visual_feat", "empty_audio_feat", "Temp_pos_embedding", "class_embedding",
+    "position_embedding.weight", "shared.weight", "relative_attention_bias.weight", "cls_token", "pos_embed",
+    "temp_embed",
 )
 
 ATTENTION = ("qkv.weight", "in_proj_weight", "q_proj.weight", "k_proj.weight", "v_proj.weight")
 """Projections that decide what attention looks at: larger, so that it looks somewhere."""
+
+CROSS_ATTENTION = ("to_cond_embed.0.weight", "to_cond_embed.2.weight", ".cross_attn.to_q.weight")
+"""The same for attention to the prompt; `to_kv` as well, in the shape that the cross-attending transformer has."""
 
 
 def canonical_key(key: str) -> str:
@@ -44,7 +48,8 @@ def rule(key: str, shape) -> tuple[float, float]:
     if len(shape) == 1:
         return 1.0, 0.05
     fan_in = math.prod(shape[1:])
-    if key.endswith(ATTENTION):
+    crosses = key.endswith(".cross_attn.to_kv.weight") and tuple(shape) == (1536, 768)
+    if key.endswith((*ATTENTION, *CROSS_ATTENTION)) or crosses:
         return 0.0, 1.4 / math.sqrt(fan_in)
     acts_on_all = ".proj_mm_" in key or ".adaLN_modulation." in key
     return 0.0, (1.0 if acts_on_all else 0.7) / math.sqrt(fan_in)

@@ -316,7 +316,7 @@ def test_nothing_is_guessed_when_names_do_not_tell(tmp_path, small_model_dir, pa
     lay_out(small_model_dir, tmp_path / "x", {MODEL: path})
     with pytest.raises(AudioXError) as error:
         open_checkpoint(tmp_path / "x" / path)
-    assert "say the variant, turbo or base" in sentence(error)
+    assert "say the variant, turbo, base or maf-mmdit" in sentence(error)
     opened = open_checkpoint(tmp_path / "x" / path, variant="base")
     assert (opened.variant, opened.variant_source) == ("base", "explicit")
 
@@ -348,9 +348,9 @@ def test_maf_mmdit_of_the_same_keys_is_recognised(tmp_path, small_model_dir, tel
     lay_out(small_model_dir, folder, {MODEL: "model.ckpt"})
     if tell == "config":
         (folder / "config.json").write_text(json.dumps({"model": {"diffusion": {"diffusion_objective": "v"}}}))
-    with pytest.raises(AudioXError) as error:
-        open_checkpoint(folder)
-    assert "AudioX-MAF-MMDiT" in sentence(error) and "cannot load yet" in str(error.value)
+    opened = open_checkpoint(folder)
+    source = "folder name" if tell == "folder" else "config.json"
+    assert (opened.variant, opened.variant_source) == ("maf-mmdit", source)
     assert open_checkpoint(folder, variant="turbo").variant == "turbo"
 
 
@@ -390,16 +390,9 @@ def as_safetensors(path: Path, tensors: dict) -> Path:
     return path
 
 
-def v1_tensors() -> dict:
-    names = [
-        "model.model.transformer.layers.0.pre_norm.gamma", "conditioner.conditioners.audio_prompt.empty_audio_feat"
-    ]
-    return {name: torch.zeros(2) for name in names}
-
-
-def maf_tensors() -> dict:
-    names = ["model.model.transformer.layers.0.pre_norm.gamma", "maf_block.unified_experts"]
-    return {name: torch.zeros(2) for name in names}
+def stable_audio_tensors() -> dict:
+    names = ["transformer.layers.0.pre_norm.gamma", "transformer.layers.0.self_attn.to_qkv.weight"]
+    return {f"model.model.{name}": torch.zeros(2) for name in names}
 
 
 BAD = {
@@ -424,8 +417,7 @@ BAD = {
     "synchformer": (lambda path, files: shutil.copy(files["sync"], path), "holds only a Synchformer"),
     "t5": (lambda path, files: shutil.copy(files["t5"], path), "holds only a T5 text encoder"),
     "strange": (lambda path, files: save_pickle({"a": torch.zeros(1)}, path), "holds a, not an AudioX model"),
-    "v1": (lambda path, files: save_pickle(v1_tensors(), path), "AudioX (v1), which this version cannot load yet"),
-    "maf": (lambda path, files: save_pickle(maf_tensors(), path), "AudioX-MAF, which this version cannot load yet"),
+    "stable audio": (lambda path, files: save_pickle(stable_audio_tensors(), path), "is a Stable Audio model, not an"),
 }
 
 

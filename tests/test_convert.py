@@ -187,7 +187,7 @@ def test_convert_from_the_command_line(tmp_path, small_model_dir, capsys):
     output = tmp_path / "out.safetensors"
     arguments = ["convert", str(small_model_dir), str(output), "--dtype", "bf16", "--without-t5", "--without-tokenizer"]
     assert main(arguments) == 0
-    assert f"{output}: AudioX turbo, network, vae, clip_vision, synchformer" in capsys.readouterr().out
+    assert f"{output}: AudioX-Turbo, network, vae, clip_vision, synchformer" in capsys.readouterr().out
     assert load_file(output)["clip_vision.vision_model.pre_layrnorm.weight"].dtype == torch.bfloat16
 
 
@@ -263,7 +263,7 @@ def test_inspect_describes_what_is_no_model(small_model_dir, name, part, problem
 def test_inspect_prints_for_people_and_for_programs(small_model_dir, capsys, tmp_path):
     assert main(["inspect", str(small_model_dir)]) == 0
     table = capsys.readouterr().out
-    assert "Usable: AudioX turbo, known from the file name" in table and "synchformer" in table
+    assert "Usable: AudioX-Turbo, known from the file name" in table and "synchformer" in table
     assert main(["inspect", str(small_model_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["usable"] is True
     (tmp_path / "x.ckpt").write_bytes(b"rubbish")

@@ -78,7 +78,7 @@ def test_prompts_change_the_sound(turbo, clip):
         Prompt(),
         Prompt(text=text),
         Prompt(text=other),
-        Prompt(text=text, audio_latent=turbo.encode_audio(sound)),
+        Prompt(text=text, audio=turbo.encode_audio(sound)),
         Prompt(text=text, clip_tokens=tokens, sync_features=features),
     ]
     settings = run_settings("turbo", steps=1)

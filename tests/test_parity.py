@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import golden_family
 import parity
 import pytest
 import torch
@@ -15,6 +16,7 @@ PATHS = sorted(GOLDEN.glob("*.safetensors"))
 NAMES = {
     "audio_conditioner", "dit", "dmd_4step", "end_to_end", "flow_euler", "maf", "synchformer", "text_conditioner",
     "vae", "video_conditioner", "video_preprocess",
+    *golden_family.FILES,
 }
 
 

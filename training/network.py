@@ -109,7 +109,7 @@ class Velocity(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        return self.network(x, t, self.network.modulation(context), plain_attention)
+        return self.network(x, t, self.network.prepare(context), plain_attention)
 
 
 def context_of(network: AudioXNetwork, prompts: dict[str, Tensor]) -> Tensor:

@@ -1,6 +1,7 @@
-"""Opening, checking and converting the files of AudioX-Turbo and its teacher."""
+"""Opening, checking and converting the files of the AudioX models."""
 
-from .open import VARIANTS, open_checkpoint
+from ..variants import VARIANTS
+from .open import open_checkpoint
 from .opened import Checkpoint
 
 __all__ = ["VARIANTS", "Checkpoint", "open_checkpoint"]

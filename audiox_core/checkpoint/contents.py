@@ -10,18 +10,11 @@ import torch
 
 from .layout import canonical
 from .native import is_native, split_native
-from .official import T5, VAE, Recipe, plan
+from .official import T5, VAE, Recipe, is_dit, plan
 from .reader import TensorFile
 from .transforms import KEEP, Shape
 
 _VAE_TAIL = re.compile(r"(?:encoder|decoder)\.layers\..*")
-
-_OLDER_MODELS = (
-    ("AudioX (v1)", ("transformer.layers.0.pre_norm.", "audio_prompt.empty_audio_feat")),
-    ("AudioX-MAF", ("transformer.layers.0.pre_norm.", "maf_block.")),
-    ("a Stable Audio model", ("transformer.layers.0.pre_norm.",)),
-)
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -71,10 +64,10 @@ def read_contents(file: TensorFile) -> Contents:
     return _native_contents(file) if is_native(file.shapes) else _released_contents(file)
 
 
-def older_model(names: Iterable[str]) -> str | None:
-    """The name of an AudioX or relative that has another architecture, None when it is none of them."""
-    text = "\n".join(names)
-    return next((label for label, marks in _OLDER_MODELS if all(mark in text for mark in marks)), None)
+def foreign_model(names: Iterable[str]) -> str | None:
+    """The name of a relative of AudioX that has the same transformer, None when it is none."""
+    names = list(names)
+    return "a Stable Audio model" if is_dit(names) and not any("video_prompt." in name for name in names) else None
 
 
 def _native_contents(file: TensorFile) -> Contents:

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 
 from ..errors import AudioXError
+from ..variants import VARIANTS
 from .contents import Origin
 from .native import PREFIXES
 from .official import NETWORK, PARTS, TOKENIZER, VAE
-from .open import VARIANT_KEY, open_checkpoint
+from .open import open_checkpoint
 from .opened import Checkpoint, Reading
+from .variant import VARIANT_KEY
 from .writer import Entry, write_safetensors
 
 FORMAT_VERSION = "1"
 """Raised when a file of ours can no longer be read by an older version."""
-
-ARCHITECTURE = "audiox-mmdit"
 
 LICENCE = "CC-BY-NC-4.0 (weights by the AudioX authors; watermarked)"
 """Licence of the released weights, unless a source says another."""
@@ -122,7 +122,7 @@ def _metadata(
         "format": "pt",
         "license": licence,
         "audiox.format_version": FORMAT_VERSION,
-        "audiox.architecture": ARCHITECTURE,
+        "audiox.architecture": f"audiox-{VARIANTS[opened.variant].architecture}",
         VARIANT_KEY: opened.variant,
         "audiox.dtype": _type_name(dtype),
         "audiox.vae_dtype": _type_name(vae_dtype),

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import AudioXError
 from ..model.encoders import ClipSizes, T5Sizes
-from ..model.network import AudioXNetwork, NetworkSizes
+from ..model.network import RELEASED_SIZES, AudioXNetwork, NetworkSizes, architecture_of
 from ..model.shapes import layer_count
 from ..model.synchformer import Synchformer, SynchformerSizes
 from ..model.vae import OobleckVAE, VAESizes
@@ -115,7 +115,8 @@ def _wrong_rank(part: str, shapes: Mapping[str, Shape]) -> tuple[tuple[str, Shap
     """Tensors with another number of dimensions than the released model's, which sizes cannot be read off."""
     if part not in _MODELS:
         return ()
-    model = _MODELS[part](_SIZES[part](), device="meta")
+    sizes = RELEASED_SIZES[architecture_of(shapes)] if part == NETWORK else _SIZES[part]()
+    model = _MODELS[part](sizes, device="meta")
     released = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     wrong = []
     for name, shape in shapes.items():

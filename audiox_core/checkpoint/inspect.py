@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioXError
-from .contents import older_model, read_contents
+from .contents import foreign_model, read_contents
 from .official import PARTS
 from .open import open_checkpoint
 from .opened import describe_origins
@@ -64,7 +64,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
         "metadata": file.metadata,
         "tensors": len(file.shapes),
         "tensor_bytes": sum(file.bytes_of(name) for name in file.shapes),
-        "another_model": older_model(file.shapes),
+        "another_model": foreign_model(file.shapes),
         "parts": parts,
         "without_effect": len(contents.dead),
         "unknown": list(contents.unknown),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import AudioXError
 from .native import PREFIXES, is_native
-from .official import NETWORK, native_name
+from .official import NETWORK, is_released
 from .reader import SUFFIXES, TensorFile
 
 _OFFICIAL_FOLDERS = {"audiox_turbo", "pretrained_ckpt", "pretransform", "synchformer"}
@@ -32,7 +32,7 @@ STRIPPED = ("module.", "model.", "student.", "student.model.", "student.module."
 _HINTS = (
     ("turbo", re.compile(r"turbo|student|distill|(?<![a-z])dmd(?![a-z])")),
     ("base", re.compile(r"teacher|pretrained_ckpt|(?<![a-z])base(?![a-z])")),
-    ("AudioX-MAF-MMDiT", re.compile(r"maf|mmdit")),
+    ("maf-mmdit", re.compile(r"maf|mmdit")),  # AudioX-MAF itself is known by its tensors
 )
 
 
@@ -51,13 +51,8 @@ class Layout:
 def canonical(name: str) -> str | None:
     """The released name behind a stored one, without a training prefix; None when there is none."""
     for prefix in ("", *STRIPPED):
-        if not name.startswith(prefix):
-            continue
-        try:
-            native_name(name[len(prefix) :])
-        except KeyError:
-            continue
-        return name[len(prefix) :]
+        if name.startswith(prefix) and is_released(name[len(prefix) :]):
+            return name[len(prefix) :]
     return None
 
 
@@ -102,7 +97,7 @@ def variant_hint(path: Path) -> tuple[str, str] | None:
 
 
 def objective(config: Path | None) -> str | None:
-    """The training objective in upstream's config.json: "rectified_flow" here, "v" for the models before."""
+    """The training objective in upstream's config.json: "rectified_flow" or "v"."""
     if config is None:
         return None
     try:

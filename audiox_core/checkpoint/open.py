@@ -1,22 +1,21 @@
-"""The one way in: a path becomes the parts of an AudioX-Turbo or AudioX-Base checkpoint."""
+"""The one way in: a path becomes the parts of a checkpoint of any AudioX model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..errors import AudioXError
-from .contents import Contents, Origins, older_model, read_contents
+from ..variants import VARIANTS
+from .contents import Contents, Origins, foreign_model, read_contents
 from .expect import misfit, some
-from .layout import Layout, find_layout, find_text_encoder, objective, variant_hint
+from .layout import find_layout, find_text_encoder
 from .official import NETWORK, PARTS, SYNCHFORMER, T5, TOKENIZER, VAE
 from .opened import CALLED, WHERE, Checkpoint
 from .reader import TensorFile
+from .variant import variant_of
 
-VARIANTS = ("turbo", "base")
-"""The distilled 4-step student, and its teacher for many steps with guidance."""
-
-VARIANT_KEY = "audiox.variant"
-"""Entry of a safetensors file's metadata that says the variant."""
+VAE_FILE_COUNTS = ("turbo", "base")
+"""Variants for which upstream's VAE file wins over the model file; the others' model file overwrites it."""
 
 
 def open_checkpoint(
@@ -29,8 +28,9 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Open the checkpoint at a path: a folder, or one file with its companions around it.
 
-    variant: "turbo" or "base" when neither metadata nor names tell, or against the names. vae, synchformer,
-    text_encoder: files (the last also a folder) to use in place of those found. Reads only names and shapes.
+    variant: a key of `variants.VARIANTS` when neither metadata nor names tell, or against the names. vae,
+    synchformer, text_encoder: files (the last also a folder) to use in place of those found. Reads only names and
+    shapes.
 
     Raises:
         AudioXError: one sentence that names the file and what is wrong with it.
@@ -40,10 +40,10 @@ def open_checkpoint(
     layout = find_layout(path, variant)
     model = read_contents(TensorFile(layout.model))
     _check_model(model)
-    found, source = _variant(model.file, layout, variant)
+    found, source = variant_of(model, layout.config, variant)
     origins: dict[str, Origins] = {part: model.part(part) for part in PARTS if model.part(part)}
     copies: list[Origins] = []
-    origins[VAE], copies = _choose_vae(model, layout, vae)
+    origins[VAE], copies = _choose_vae(model, layout.vae if found in VAE_FILE_COUNTS else None, vae)
     tokenizer = None
     if sync_path := synchformer or (layout.synchformer if SYNCHFORMER not in origins else None):
         origins[SYNCHFORMER] = _companion(sync_path, SYNCHFORMER)
@@ -77,10 +77,8 @@ def check_part(part: str, origins: Origins) -> None:
 
 def _check_model(model: Contents) -> None:
     path = model.file.path
-    if older := older_model(model.file.shapes):
-        raise AudioXError(
-            f"{path} is {older}, which this version cannot load yet; it loads AudioX-Turbo and its teacher."
-        )
+    if foreign := foreign_model(model.file.shapes):
+        raise AudioXError(f"{path} is {foreign}, not an AudioX model; {WHERE[NETWORK]}.")
     if not model.part(NETWORK):
         held = [CALLED[part] for part in PARTS if model.part(part)]
         what = f"holds only a {' and a '.join(held)}" if held else f"holds {some(model.file.shapes)}"
@@ -89,40 +87,13 @@ def _check_model(model: Contents) -> None:
         raise AudioXError(f"{path} has the unexpected {some(model.unknown)}; get the released file again.")
 
 
-def _variant(file: TensorFile, layout: Layout, explicit: str | None) -> tuple[str, str]:
-    stated = file.metadata.get(VARIANT_KEY)
-    if stated is not None and stated not in VARIANTS:
-        raise AudioXError(f"{file.path} says it is {stated!r}, which is unknown here; update the pack.")
-    if explicit is not None:
-        if stated not in (None, explicit):
-            raise AudioXError(
-                f"{file.path} says it is {stated!r}, but {explicit!r} was asked for; choose {stated!r}."
-            )
-        return explicit, "explicit"
-    if stated is not None:
-        return stated, "metadata"
-    hint = variant_hint(file.path)
-    older = "AudioX-MAF-MMDiT" if objective(layout.config) == "v" else hint and hint[0]
-    if older == "AudioX-MAF-MMDiT":
-        raise AudioXError(
-            f"{file.path} is AudioX-MAF-MMDiT by its {hint[1] if hint else 'config.json'}, which this "
-            "version cannot load yet; if it is AudioX-Turbo or its teacher, say the variant."
-        )
-    if hint is None:
-        raise AudioXError(
-            f"{file.path} does not say whether it is AudioX-Turbo or its teacher, which look the same; say "
-            "the variant, turbo or base."
-        )
-    return hint
-
-
 def _choose_vae(
-    model: Contents, layout: Layout, explicit: Path | str | None
+    model: Contents, beside: Path | None, explicit: Path | str | None
 ) -> tuple[Origins, list[Origins]]:
     """The VAE to use, and the copies that must agree with it.
 
-    Upstream decodes with vae.ckpt and encodes prompts with the audio conditioner's copy in the model file;
-    the other copy there counts only without vae.ckpt.
+    Upstream decodes with the file beside the model and encodes prompts with the audio conditioner's copy in the model
+    file; the other copy there counts only without that file.
     """
     if explicit is not None:
         return _companion(explicit, VAE), []
@@ -130,9 +101,9 @@ def _choose_vae(
     prompt = next((copy for copy in copies if "audio_prompt" in copy), None)
     others = [copies.pop(prompt)] if prompt is not None else []
     main = next(iter(copies.values()), {})
-    if layout.vae is not None:
-        main = _companion(layout.vae, VAE)
-    used = {**(others[0] if others and layout.vae is None else {}), **main}
+    if beside is not None:
+        main = _companion(beside, VAE)
+    used = {**(others[0] if others and beside is None else {}), **main}
     return used, [copy for copy in others if copy.items() - used.items()] if main else []
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import AudioXError
 from ..lengths import PROMPT_SAMPLES
+from ..model.conditioners import AudioSizes
 from ..model.vae import OobleckVAE, silence_statistics
 from .contents import Origin, Origins
 from .expect import SILENCE_NAMES, float32_names, read_sizes
@@ -44,7 +45,7 @@ CALLED = {
 class Checkpoint:
     """An opened and checked checkpoint; no weights are in memory yet.
 
-    variant: "turbo" or "base". variant_source: "explicit", "metadata", "file name" or "folder name".
+    variant: a key of `variants.VARIANTS`. variant_source: what told it, see `variant.variant_of`.
     origins: part -> native name -> where the tensor comes from.
     vae_copies: other copies of the VAE, which must agree with the one used.
     tokenizer_file: tokenizer.json when it is a file of its own.
@@ -73,6 +74,10 @@ class Checkpoint:
         """The tensor files that something is read from."""
         every = [origin.file for origins in self.origins.values() for origin in origins.values()]
         return tuple({file.path: file for file in every}.values())
+
+    def video_encoders(self) -> tuple[str, ...]:
+        """Parts that a video prompt of this model goes through, whether they are there or not."""
+        return (CLIP_VISION, SYNCHFORMER) if self.sizes[NETWORK].video.sync_rows else (CLIP_VISION,)
 
     def shapes(self, part: str) -> dict[str, Shape]:
         """Native names and shapes of a part; the network's silence only when the file holds it."""
@@ -124,15 +129,15 @@ class Checkpoint:
             yield name, origin, _final_type(stored, torch.float32 if name in fixed and dtype else dtype)
 
     def silence(self) -> dict[str, torch.Tensor]:
-        """The network's statistics of encoded silence, from the VAE; empty when the file has them."""
-        if all(name in self.origins[NETWORK] for name in SILENCE_NAMES):
+        """The network's statistics of encoded silence, from the VAE; empty where the file has them or none need be."""
+        audio = self.sizes[NETWORK].audio
+        if not isinstance(audio, AudioSizes) or all(name in self.origins[NETWORK] for name in SILENCE_NAMES):
             return {}
         if VAE not in self.origins:
             raise AudioXError(
                 f"{self.layout.model} has no VAE and no statistics of silence, which the model needs "
                 f"without an audio prompt: {WHERE[VAE]}."
             )
-        audio = self.sizes[NETWORK].audio
         vae = OobleckVAE(self.sizes[VAE], device="meta")
         vae.load_state_dict(self.state_dict(VAE, torch.float32), assign=True)
         values = silence_statistics(vae.eval(), PROMPT_SAMPLES)

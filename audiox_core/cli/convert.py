@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..variants import VARIANTS
 from .progress import Bar
 
 DTYPES = ("fp32", "fp16", "bf16")
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument("--dtype", choices=DTYPES, help="type of the weights; without it as in the source")
     parser.add_argument("--vae-dtype", choices=DTYPES, default="fp32", help="type of the VAE's (default: fp32)")
-    parser.add_argument("--variant", choices=("turbo", "base"), help="which model it is, when no name says so")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), help="which model it is, when no name says so")
     parser.add_argument("--vae", type=Path, help="VAE file to use instead of the one found")
     parser.add_argument("--synchformer", type=Path, help="Synchformer file to use instead of the one found")
     parser.add_argument("--text-encoder", type=Path, help="T5 file or folder to use instead of the one found")
@@ -49,4 +50,4 @@ def run(options: argparse.Namespace) -> None:
         )
     parts = [part for part in opened.parts if part not in (options.without or ())]
     size = options.output.stat().st_size
-    print(f"{options.output}: AudioX {opened.variant}, {', '.join(parts)}, {size / 1e6:,.1f} MB")
+    print(f"{options.output}: {VARIANTS[opened.variant].title}, {', '.join(parts)}, {size / 1e6:,.1f} MB")

@@ -10,6 +10,7 @@ from ..demo import DEFAULT, demo_path
 from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, PROMPT_SAMPLES, SAMPLE_RATE
 from ..presets import SAMPLERS, run_settings
+from ..variants import VARIANTS
 from .progress import Bar
 
 DTYPES = ("fp32", "bf16", "fp16")
@@ -21,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", help="checkpoint: a file, or a folder in the released layout; default: the demo that comes along"
     )
-    parser.add_argument("--variant", choices=("turbo", "base"), help="where file and folder names do not tell")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), help="where the file and its name do not tell")
     parser.add_argument("--vae", help="a VAE file to use in place of the one found")
     parser.add_argument("--synchformer", help="a Synchformer file to use in place of the one found")
     parser.add_argument("--text-encoder", help="t5-base: its folder, or its safetensors file with tokenizer.json")
     parser.add_argument("--prompt", default="", help="what should be heard")
-    parser.add_argument("--negative", help="what guidance should avoid (base only)")
+    parser.add_argument("--negative", help="what guidance should avoid (not for turbo)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--video", help="video to make sound for")
     source.add_argument("--image", help="picture to make sound for")
@@ -38,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=CLIP_SECONDS, help="length, up to %(default)g")
     parser.add_argument("--seed", type=int, default=0, help="noise; the same seed gives the same sound")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="sounds; the seeds count up from --seed")
-    parser.add_argument("--steps", type=int, default=0, help="default: 4 for turbo, 50 for base")
-    parser.add_argument("--cfg", type=float, default=0.0, help="guidance; default: none for turbo, 6 for base")
+    parser.add_argument("--steps", type=int, default=0, help="default: 4 for turbo, 50 for base, 250 for the others")
+    parser.add_argument("--cfg", type=float, default=0.0, help="guidance; default: turbo none, base 6, the others 7")
+    parser.add_argument("--cfg-rescale", type=float, default=0.0, metavar="X", help="0 to 1: keep guidance moderate")
     parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
     parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
@@ -74,9 +76,11 @@ def run(args: argparse.Namespace) -> None:
         synchformer=args.synchformer,
         text_encoder=args.text_encoder,
     )
-    settings = run_settings(checkpoint.variant, steps=args.steps, cfg=args.cfg, sampler=args.sampler)
+    settings = run_settings(
+        checkpoint.variant, steps=args.steps, cfg=args.cfg, sampler=args.sampler, rescale=args.cfg_rescale
+    )
     model = AudioX(checkpoint, device, dtype)
-    print(f"AudioX {checkpoint.variant} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
+    print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
     with Bar() as bar:
         prompt, negative = prompts(model, args, settings.cfg, bar)
         seeds = range(args.seed, args.seed + args.batch)
@@ -142,18 +146,18 @@ def prompts(model, args: argparse.Namespace, cfg: float, bar: Bar):
     from ..pipeline import Prompt
 
     text = encode_text(model, args.prompt)
-    clip_tokens = sync_features = audio_latent = negative = None
+    clip_tokens = sync_features = audio = negative = None
     if args.video or args.image:
         clip_tokens, sync_features = model.encode_video(*frames(model, args), progress=bar)
     if args.audio:
         waveform, rate = read_audio(args.audio, start=args.audio_start, duration=CLIP_SECONDS)
         sound = prepare_prompt(waveform, rate, samples=PROMPT_SAMPLES)
-        audio_latent = model.encode_audio(sound, seed=args.seed, random_mask=args.random_mask)
+        audio = model.encode_audio(sound, seed=args.seed, random_mask=args.random_mask)
     if args.negative is not None:
         if cfg == 1:
-            raise AudioXError("--negative counts only with guidance: use the base model and a --cfg other than 1.")
+            raise AudioXError("--negative counts only with guidance: not with turbo, and with a --cfg other than 1.")
         negative = Prompt(text=encode_text(model, args.negative))
-    return Prompt(text, clip_tokens, sync_features, audio_latent), negative
+    return Prompt(text, clip_tokens, sync_features, audio), negative
 
 
 def encode_text(model, text: str):

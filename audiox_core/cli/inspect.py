@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..variants import VARIANTS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `inspect`."""
     parser.add_argument("path", type=Path, help="a checkpoint file or folder")
-    parser.add_argument("--variant", choices=("turbo", "base"), help="which model it is, when no name says so")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), help="which model it is, when no name says so")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
@@ -31,7 +33,7 @@ def table(found: dict[str, Any]) -> str:
     checkpoint = found["checkpoint"]
     if checkpoint is None:
         return "\n".join([*lines, f"Not usable as a model: {found['problem']}"])
-    lines.append(f"Usable: AudioX {checkpoint['variant']}, known from the {_known_from(checkpoint)}")
+    lines.append(f"Usable: {VARIANTS[checkpoint['variant']].title}, known from the {_known_from(checkpoint)}")
     for part, held in checkpoint["parts"].items():
         sizes = f"  {held['sizes']}" if held.get("sizes") else ""
         lines.append(f"  {part:12} {megabytes(held['bytes']):>12}  {held['file']}{sizes}")

@@ -114,13 +114,13 @@ def context_of(model: AudioX, network: AudioXNetwork, prompts: Sequence[Prompt])
         parts = [getattr(prompt, name) for prompt in prompts]
         return None if parts[0] is None else torch.cat(parts).to(**place)
 
-    return network.context(joined("text"), joined("clip_tokens"), joined("sync_features"), joined("audio_latent"))
+    return network.context(joined("text"), joined("clip_tokens"), joined("sync_features"), joined("audio"))
 
 
 def run(network: AudioXNetwork, context: Tensor, settings: RunSettings, seeds: Sequence[int]) -> Tensor:
     """Latents of one batch; context holds a row for each seed and, with guidance, one more each to steer away from."""
     sizes, noise = network.sizes.transformer, sampling.SeededNoise(seeds)
-    velocity = guided(network, network.modulation(context), settings.cfg)
+    velocity = guided(network, network.prepare(context), settings.cfg)
     start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=context.device))
     denoise = sampling.from_velocity(velocity)
     return SAMPLERS[settings.sampler](denoise, start, sampling.flow_sigmas(settings.steps), noise)

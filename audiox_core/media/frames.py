@@ -34,12 +34,12 @@ class FrameRequest(NamedTuple):
     size: int
 
 
-def encoder_requests(clip_size: int, sync_size: int) -> tuple[FrameRequest, FrameRequest]:
-    """How CLIP and Synchformer want a video read, for square pictures of these sizes."""
-    return (
-        FrameRequest(CLIP_FPS, frames_from_seconds(CLIP_SECONDS, CLIP_FPS), clip_size),
-        FrameRequest(SYNC_FPS, frames_from_seconds(CLIP_SECONDS, SYNC_FPS), sync_size),
-    )
+def encoder_requests(clip_size: int, sync_size: int | None = None) -> tuple[FrameRequest, ...]:
+    """How CLIP and, with a size for it, Synchformer want a video read, for square pictures of these sizes."""
+    clip = FrameRequest(CLIP_FPS, frames_from_seconds(CLIP_SECONDS, CLIP_FPS), clip_size)
+    if sync_size is None:
+        return (clip,)
+    return clip, FrameRequest(SYNC_FPS, frames_from_seconds(CLIP_SECONDS, SYNC_FPS), sync_size)
 
 
 def read_clip(

@@ -1,4 +1,7 @@
-"""What AudioX trained on top of the frozen CLIP tower, Synchformer and VAE: the maps to 128 prompt tokens each."""
+"""What AudioX trained on top of the frozen CLIP tower, Synchformer and VAE: the maps to prompt tokens.
+
+Every model has one video conditioner (the first AudioX without Synchformer) and one audio conditioner of three kinds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import AudioXError
+from ..lengths import PROMPT_SAMPLES
 from .attention import Attention, sdpa, split_heads
+from .mel import SILENCE, mel_frames
 from .shapes import layer_count
 from .tables import rows_of, table
 
@@ -28,6 +33,7 @@ class VideoSizes:
     frames: int = 50
     tokens_per_frame: int = 50
     sync_rows: int = 240
+    """Rows of Synchformer features; 0 in the first AudioX, which has none."""
     tokens: int = 128
 
     def __post_init__(self) -> None:
@@ -53,7 +59,7 @@ class VideoSizes:
             ffn_width=shapes["layers.0.ffn_in.weight"][0],
             frames=frames,
             tokens_per_frame=rows // frames,
-            sync_rows=shapes["proj_sync.weight"][1],
+            sync_rows=shapes["proj_sync.weight"][1] if "proj_sync.weight" in shapes else 0,
             tokens=tokens,
         )
 
@@ -88,17 +94,18 @@ def project_rows(x: Tensor, proj: nn.Module) -> Tensor:
 
 
 class VideoConditioner(nn.Module):
-    """CLIP tokens of 50 frames and Synchformer features of 10 s become 128 tokens."""
+    """CLIP tokens of 50 frames, and Synchformer features of 10 s where the model has them, become 128 tokens."""
 
     def __init__(self, sizes: VideoSizes, operations=nn, dtype=None, device=None) -> None:
         super().__init__()
         factory = {"dtype": dtype, "device": device}
         self.sizes = sizes
         self.empty_tokens = table(sizes.tokens, sizes.width, operations=operations, device=device)
-        self.sync_weight = table(1, 1, operations=operations, device=device)
         self.position_embedding = table(sizes.frames, sizes.width, operations=operations, device=device)
         self.proj = operations.Linear(sizes.frames * sizes.tokens_per_frame, sizes.tokens, **factory)
-        self.proj_sync = operations.Linear(sizes.sync_rows, sizes.tokens, **factory)
+        if sizes.sync_rows:
+            self.sync_weight = table(1, 1, operations=operations, device=device)
+            self.proj_sync = operations.Linear(sizes.sync_rows, sizes.tokens, **factory)
         self.layers = nn.ModuleList(TemporalLayer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
         self.norm = operations.LayerNorm(sizes.width, **factory)
 
@@ -111,20 +118,33 @@ class VideoConditioner(nn.Module):
             x = layer(x, attention)
         return self.norm(x).unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, -1, width)
 
-    def check(self, name: str, given: Tensor, rows: int) -> None:
+    def check(self, name: str, given: Tensor | None, rows: int) -> None:
         expected = (rows, self.sizes.width)
+        if given is None:
+            raise AudioXError(f"The video prompt has no {name}, which this model needs: encode the video for it.")
         if tuple(given.shape[1:]) != expected:
             raise AudioXError(
                 f"The {name} have the shape {list(given.shape)}, expected [batch, {expected[0]}, {expected[1]}]: "
                 "encode the video with the encoders that belong to this checkpoint."
             )
 
-    def forward(self, clip_tokens: Tensor, sync_features: Tensor, attention: Attention = sdpa) -> Tensor:
-        """clip_tokens (B, frames * tokens, width), sync_features (B, sync_rows, width) -> (B, tokens, width)."""
+    def forward(
+        self, clip_tokens: Tensor, sync_features: Tensor | None = None, attention: Attention = sdpa
+    ) -> Tensor:
+        """clip_tokens (B, frames * tokens, width), sync_features (B, sync_rows, width) -> (B, tokens, width).
+
+        A model without Synchformer leaves sync_features out of account.
+        """
         self.check("CLIP tokens", clip_tokens, self.sizes.frames * self.sizes.tokens_per_frame)
-        self.check("synchronisation features", sync_features, self.sizes.sync_rows)
         seen = project_rows(self.temporal(clip_tokens, attention), self.proj)
-        return seen + rows_of(self.sync_weight, seen) * project_rows(sync_features, self.proj_sync)
+        if not self.sizes.sync_rows:
+            return seen
+        self.check("synchronisation features", sync_features, self.sizes.sync_rows)
+        return seen + rows_of(self.sync_weight, seen) * project_rows(sync_features.to(seen), self.proj_sync)
+
+    def absent(self, like: Tensor) -> Tensor:
+        """Tokens (1, tokens, width) of no video, in the type of a tensor: learned ones."""
+        return rows_of(self.empty_tokens, like)[None]
 
 
 @dataclass(frozen=True)
@@ -145,7 +165,7 @@ class AudioSizes:
 
 
 class AudioConditioner(nn.Module):
-    """The VAE latent of a 10 s prompt becomes 128 tokens.
+    """The VAE latent of a 10 s prompt becomes 128 tokens: AudioX-MAF-MMDiT and Turbo.
 
     An absent prompt is encoded silence, not zeros. Its VAE mean and deviation are constants of the checkpoint and
     are kept beside the weights, so that no VAE need run for them.
@@ -171,12 +191,95 @@ class AudioConditioner(nn.Module):
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         return self.silence_mean + self.silence_std * noise.to(self.silence_std)
 
+    def absent(self, like: Tensor) -> Tensor:
+        """Tokens (1, tokens, width) of no sound, in the type of a tensor: those of silence."""
+        return self(self.silence().to(like))
+
     def forward(self, latent: Tensor) -> Tensor:
         """latent (B, latent_channels, latent_length) -> (B, tokens, width)."""
-        expected = (self.sizes.latent_channels, self.sizes.latent_length)
-        if tuple(latent.shape[1:]) != expected:
-            raise AudioXError(
-                f"The audio prompt's latent has the shape {list(latent.shape)}, expected [batch, {expected[0]}, "
-                f"{expected[1]}]: encode 10 s of sound with this checkpoint's VAE."
-            )
+        check_latent(latent, self.sizes.latent_channels, self.sizes.latent_length)
         return self.proj_out(self.proj_time(latent).transpose(1, 2))
+
+
+def check_latent(latent: Tensor, channels: int, length: int) -> None:
+    if tuple(latent.shape[1:]) != (channels, length):
+        raise AudioXError(
+            f"The audio prompt has the shape {list(latent.shape)}, expected a VAE latent [batch, {channels}, "
+            f"{length}]: encode 10 s of sound with this checkpoint's VAE."
+        )
+
+
+@dataclass(frozen=True)
+class FrameAudioSizes:
+    """Sizes of the first AudioX's audio conditioner; the defaults are the released model's."""
+
+    width: int = 768
+    latent_channels: int = 64
+    tokens: int = 215
+
+    @classmethod
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> FrameAudioSizes:
+        """Sizes from native names and shapes, names relative to the conditioner."""
+        tokens, width = shapes["empty_tokens.weight"]
+        return cls(width=width, latent_channels=shapes["proj_out.weight"][1], tokens=tokens)
+
+
+class FrameAudioConditioner(nn.Module):
+    """Each latent frame of a 10 s prompt becomes one token; no prompt has tokens of its own: the first AudioX."""
+
+    def __init__(self, sizes: FrameAudioSizes, operations=nn, dtype=None, device=None) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.empty_tokens = table(sizes.tokens, sizes.width, operations=operations, device=device)
+        self.proj_out = operations.Linear(sizes.latent_channels, sizes.width, dtype=dtype, device=device)
+
+    def absent(self, like: Tensor) -> Tensor:
+        """Tokens (1, tokens, width) of no sound, in the type of a tensor: learned ones."""
+        return rows_of(self.empty_tokens, like)[None]
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """latent (B, latent_channels, tokens) -> (B, tokens, width)."""
+        check_latent(latent, self.sizes.latent_channels, self.sizes.tokens)
+        return self.proj_out(latent.transpose(1, 2))
+
+
+@dataclass(frozen=True)
+class MelAudioSizes:
+    """Sizes of AudioX-MAF's audio conditioner; the defaults are the released model's."""
+
+    width: int = 768
+    mels: int = 256
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a 10 s prompt."""
+        return mel_frames(PROMPT_SAMPLES)
+
+    @classmethod
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> MelAudioSizes:
+        """Sizes from native names and shapes, names relative to the conditioner."""
+        width, mels = shapes["proj_mel.weight"]
+        return cls(width=width, mels=mels)
+
+
+class MelAudioConditioner(nn.Module):
+    """Each frame of a log mel spectrogram becomes one token, also those of silence: AudioX-MAF."""
+
+    def __init__(self, sizes: MelAudioSizes, operations=nn, dtype=None, device=None) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.proj_mel = operations.Linear(sizes.mels, sizes.width, dtype=dtype, device=device)
+
+    def absent(self, like: Tensor) -> Tensor:
+        """Tokens (1, tokens, width) of no sound, in the type of a tensor: those of 10 s of silence."""
+        silence = like.new_full((1, self.sizes.mels, 1), SILENCE)
+        return self(silence).expand(-1, self.sizes.tokens, -1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """mel (B, mels, frames) from `mel.log_mel` -> (B, frames, width)."""
+        if mel.ndim != 3 or mel.shape[1] != self.sizes.mels:
+            raise AudioXError(
+                f"The audio prompt has the shape {list(mel.shape)}, expected a log mel spectrogram [batch, "
+                f"{self.sizes.mels}, frames]: encode it for this model, AudioX-MAF, not for another."
+            )
+        return self.proj_mel(mel.transpose(1, 2))

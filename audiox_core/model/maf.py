@@ -118,10 +118,10 @@ class MAF(nn.Module):
         self.layers = nn.ModuleList(FusionLayer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
 
     def forward(self, text: Tensor, video: Tensor, audio: Tensor, attention: Attention = sdpa) -> Tensor:
-        """Tokens (B, N, width) of each modality -> context (B, 3 N, width) in the order text, video, audio."""
+        """Tokens (B, N, width) of each modality, N its own -> context (B, all N, width): text, video, audio."""
         groups = (text, video, audio)
         gates = torch.sigmoid(self.gating_network(torch.cat([g.mean(dim=1) for g in groups], dim=-1)))  # (B, 3)
-        source = torch.cat([g * gates[:, i, None, None] for i, g in enumerate(groups)], dim=1)  # (B, 3 N, width)
+        source = torch.cat([g * gates[:, i, None, None] for i, g in enumerate(groups)], dim=1)  # (B, all N, width)
         e = rows_of(self.experts, text).expand(text.shape[0], -1, -1)  # (B, experts, width)
         e = self.norm1(e + self.cross_attn(e, source, attention))
         for layer in self.layers:

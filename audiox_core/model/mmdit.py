@@ -2,12 +2,11 @@
 
 A sequence of one time token and one token per latent frame runs through layers whose shifts, scales and gates come
 per position from the fused prompt context alone. Time enters as token 0 and as one vector that each layer adds to
-all positions. The context therefore fixes the modulation of a whole sampling run: `modulation` computes it once.
+all positions. The context therefore fixes the modulation of a whole sampling run: `prepare` computes it once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import AudioXError
+from ..lengths import LATENT_FRAMES
 from .attention import Attention, sdpa
+from .latents import LatentTransformer, row_per_sound, sounds_per_prompt
 from .shapes import layer_count
 
 HEAD_WIDTH = 24  # upstream's configuration says 24 heads, its code makes 64 heads of width 24, and so the weights are
@@ -32,7 +33,7 @@ class MMDiTSizes:
     depth: int = 24
     ffn_width: int = 4096
     latent_channels: int = 64
-    latent_length: int = 236
+    latent_length: int = LATENT_FRAMES
     context_tokens: int = 384
     context_width: int = 768
     time_features: int = 128
@@ -133,7 +134,7 @@ class Layer(nn.Module):
         return F.rms_norm(key, (HEAD_WIDTH,), eps=QK_NORM_EPS).flatten(-2)[:, None]
 
     def forward(self, h: Tensor, time: Tensor, modulation: Tensor, table, attention: Attention) -> Tensor:
-        """One layer: h (B, L, width), time (B, width), modulation (B, 6, L, width) as `MMDiT.modulation` gives it."""
+        """One layer: h (B, L, width), time (B, width), modulation (B, 6, L, width) as `MMDiT.prepare` gives it."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(1)
         a = self.attend(torch.addcmul(shift1, layer_norm(h), scale1), table, attention)
         h = torch.addcmul(h, self.attn_out(taps(a)), gate1)
@@ -142,43 +143,24 @@ class Layer(nn.Module):
         return torch.addcmul(h, self.ffn(y), gate2)
 
 
-def sounds_per_prompt(prompts: int, sounds: int) -> int:
-    """How many items of a latent batch each row of a prompt batch serves; AudioXError when they do not divide."""
-    if sounds % prompts:
-        raise AudioXError(
-            f"The prompt is a batch of {prompts} and the latent a batch of {sounds}, expected a multiple: make as many "
-            "sounds as there are prompts, or use one prompt."
-        )
-    return sounds // prompts
-
-
 def layer_norm(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], eps=1e-5)
 
 
-class MMDiT(nn.Module):
-    """Velocity of a latent at a time: z_t = (1 - t) * sound + t * noise, v = noise - sound."""
+class MMDiT(LatentTransformer):
+    """Predicts the velocity of a latent at a time, or v where it was trained to; the layers are the same.
+
+    Velocity: z_t = (1 - t) * sound + t * noise, v = noise - sound.
+    """
 
     def __init__(self, sizes: MMDiTSizes, operations=nn, dtype=None, device=None) -> None:
-        super().__init__()
-        width, channels = sizes.width, sizes.latent_channels
+        super().__init__(sizes, operations, dtype, device)
         factory = {"dtype": dtype, "device": device}
-        self.sizes = sizes
-        self.time_features = operations.Linear(1, sizes.time_features, bias=False, dtype=torch.float32, device=device)
-        self.time_embed = nn.Sequential(
-            operations.Linear(2 * sizes.time_features, width, **factory),
-            nn.SiLU(),
-            operations.Linear(width, width, **factory),
-        )
-        self.preprocess_conv = operations.Conv1d(channels, channels, 1, bias=False, **factory)
-        self.project_in = operations.Linear(channels, width, bias=False, **factory)
-        self.context_proj = operations.Linear(sizes.context_width, width, **factory)
+        self.context_proj = operations.Linear(sizes.context_width, sizes.width, **factory)
         self.context_to_positions = operations.Linear(sizes.context_tokens, sizes.positions, **factory)
         self.layers = nn.ModuleList(Layer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
-        self.project_out = operations.Linear(width, channels, bias=False, **factory)
-        self.postprocess_conv = operations.Conv1d(channels, channels, 1, bias=False, **factory)
 
-    def modulation(self, context: Tensor) -> Tensor:
+    def prepare(self, context: Tensor) -> Tensor:
         """Shifts, scales (one already added) and gates of every layer.
 
         context (C, context_tokens, context_width) -> (C, depth, 6, positions, width). It does not depend on time or
@@ -192,11 +174,6 @@ class MMDiT(nn.Module):
         out[:, :, 1::3] += 1  # scales multiply as 1 + scale
         return out
 
-    def embed_time(self, t: Tensor) -> Tensor:
-        """Random Fourier features of times (B,) in 0..1: cosines and sines (B, 2 * features), in float32."""
-        angles = self.time_features(2 * math.pi * t.float()[:, None])
-        return torch.cat((angles.cos(), angles.sin()), dim=-1)
-
     def check_latent(self, x: Tensor) -> None:
         expected = (self.sizes.latent_channels, self.sizes.latent_length)
         if tuple(x.shape[1:]) != expected:
@@ -205,22 +182,16 @@ class MMDiT(nn.Module):
                 "model makes one fixed length, so start from its own empty latent and trim the decoded sound."
             )
 
-    def forward(self, x: Tensor, t: Tensor, modulation: Tensor, attention: Attention = sdpa) -> Tensor:
-        """Velocity (B, latent_channels, latent_length) of the latent x, same shape, at the times t (B,) in 0..1.
+    def forward(self, x: Tensor, t: Tensor, prepared: Tensor, attention: Attention = sdpa) -> Tensor:
+        """Output (B, latent_channels, latent_length) of the latent x, same shape, at the times t (B,) in 0..1.
 
-        modulation (C, ...) comes from `modulation`; B is a multiple of C, and each of its rows serves B / C
-        consecutive items of the batch. Raises AudioXError for any other latent length.
+        prepared (C, ...) comes from `prepare`; B is a multiple of C, and each of its rows serves B / C consecutive
+        items of the batch. Raises AudioXError for any other latent length.
         """
         self.check_latent(x)
-        repeats = sounds_per_prompt(modulation.shape[0], x.shape[0])
-        x = x + self.preprocess_conv(x)
-        time = self.time_embed(self.embed_time(t).to(x))  # (B, width)
-        h = torch.cat((time[:, None], self.project_in(x.transpose(1, 2))), dim=1)  # (B, positions, width)
+        repeats = sounds_per_prompt(prepared.shape[0], x.shape[0])
+        h, time = self.enter(x, t)
         table = rotary_table(self.sizes.positions, h.device)
         for i, layer in enumerate(self.layers):
-            m = modulation[:, i]
-            if repeats > 1:
-                m = m.repeat_interleave(repeats, dim=0)
-            h = layer(h, time, m, table, attention)
-        y = self.project_out(h)[:, 1:].transpose(1, 2)  # (B, latent_channels, latent_length)
-        return y + self.postprocess_conv(y)
+            h = layer(h, time, row_per_sound(prepared[:, i], repeats), table, attention)
+        return self.leave(h)

@@ -1,12 +1,16 @@
-"""Everything that AudioX trained, as one model: conditioners, fusion, transformer.
+"""Everything that a model trained, as one: conditioners, fusion, transformer.
 
 The frozen encoders (T5, CLIP, Synchformer, VAE) stand outside; their outputs come in as tensors. `context` and
-`modulation` run once per prompt, `forward` once per step.
+`prepare` run once per prompt, `forward` once per step. There are three architectures, which the sizes tell apart:
+
+    MMDIT     AudioX-Turbo, its teacher AudioX-Base, AudioX-MAF-MMDiT   fusion, modulated transformer
+    MAF_DIT   AudioX-MAF                                                fusion, cross-attending transformer
+    DIT       AudioX (April 2025)                                       cross-attending transformer alone
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -14,56 +18,101 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import AudioXError
+from ..variants import DIT, MAF_DIT, MMDIT
 from .attention import Attention, sdpa
-from .conditioners import AudioConditioner, AudioSizes, VideoConditioner, VideoSizes
+from .conditioners import (
+    AudioConditioner,
+    AudioSizes,
+    FrameAudioConditioner,
+    FrameAudioSizes,
+    MelAudioConditioner,
+    MelAudioSizes,
+    VideoConditioner,
+    VideoSizes,
+)
+from .dit import DiT, DiTSizes
+from .encoders import TEXT_TOKENS
 from .maf import MAF, MAFSizes
 from .mmdit import MMDiT, MMDiTSizes
 from .shapes import under
-from .tables import rows_of
+
+_MODULES = {
+    MMDiTSizes: MMDiT,
+    DiTSizes: DiT,
+    AudioSizes: AudioConditioner,
+    FrameAudioSizes: FrameAudioConditioner,
+    MelAudioSizes: MelAudioConditioner,
+}
+"""The module that sizes describe."""
 
 
 @dataclass(frozen=True)
 class NetworkSizes:
-    """Sizes of the whole trained network; the defaults are the released models'."""
+    """Sizes of the whole trained network; the defaults are AudioX-Turbo's."""
 
-    transformer: MMDiTSizes = field(default_factory=MMDiTSizes)
-    maf: MAFSizes = field(default_factory=MAFSizes)
+    transformer: MMDiTSizes | DiTSizes = field(default_factory=MMDiTSizes)
+    maf: MAFSizes | None = field(default_factory=MAFSizes)
     video: VideoSizes = field(default_factory=VideoSizes)
-    audio: AudioSizes = field(default_factory=AudioSizes)
+    audio: AudioSizes | FrameAudioSizes | MelAudioSizes = field(default_factory=AudioSizes)
 
     def __post_init__(self) -> None:
-        widths = {self.transformer.context_width, self.maf.width, self.video.width, self.audio.width}
+        parts = [part for part in (self.maf, self.video, self.audio) if part is not None]
+        widths = {self.transformer.context_width, *(part.width for part in parts)}
         if len(widths) > 1:
             raise AudioXError(f"The prompt tokens have the widths {sorted(widths)} in different parts, expected one.")
 
     @property
     def text_tokens(self) -> int:
-        """Tokens that are left for text beside video and audio."""
+        """Tokens of the text: as many as T5 gives, or, where their number is fixed, what video and audio leave."""
+        if isinstance(self.transformer, DiTSizes):
+            return TEXT_TOKENS
         return self.transformer.context_tokens - self.video.tokens - self.audio.tokens
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens of a whole prompt, with 10 s of sound in it."""
+        return self.text_tokens + self.video.tokens + self.audio.tokens
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetworkSizes:
         """Sizes from native names and shapes."""
+        kind = RELEASED_SIZES[architecture_of(shapes)]
         return cls(
-            transformer=MMDiTSizes.from_shapes(under(shapes, "transformer.")),
-            maf=MAFSizes.from_shapes(under(shapes, "maf.")),
+            transformer=type(kind.transformer).from_shapes(under(shapes, "transformer.")),
+            maf=kind.maf and MAFSizes.from_shapes(under(shapes, "maf.")),
             video=VideoSizes.from_shapes(under(shapes, "video.")),
-            audio=AudioSizes.from_shapes(under(shapes, "audio.")),
+            audio=type(kind.audio).from_shapes(under(shapes, "audio.")),
         )
 
 
+RELEASED_SIZES = {
+    MMDIT: NetworkSizes(),
+    MAF_DIT: NetworkSizes(DiTSizes(), MAFSizes(), VideoSizes(), MelAudioSizes()),
+    DIT: NetworkSizes(DiTSizes(), None, VideoSizes(sync_rows=0), FrameAudioSizes()),
+}
+"""Architecture -> sizes of the released models."""
+
+
+def architecture_of(names: Iterable[str]) -> str:
+    """One of `variants.ARCHITECTURES`, told from the network's native names."""
+    names = list(names)
+    if not any(name.startswith(("transformer.layers.0.cross_", "transformer.context_embed.")) for name in names):
+        return MMDIT
+    return MAF_DIT if any(name.startswith("maf.") for name in names) else DIT
+
+
 class AudioXNetwork(nn.Module):
-    """AudioX-Turbo or its teacher: one architecture, different weights."""
+    """The trained network of any AudioX model; the sizes say of what it is made."""
 
     def __init__(self, sizes: NetworkSizes, operations=nn, dtype=None, device=None, prompt_operations=None) -> None:
         """prompt_operations: layers of everything before the transformer, where they differ from `operations`."""
         super().__init__()
         prompt_operations = prompt_operations or operations
         self.sizes = sizes
-        self.transformer = MMDiT(sizes.transformer, operations, dtype, device)
-        self.maf = MAF(sizes.maf, prompt_operations, dtype, device)
+        self.transformer = _MODULES[type(sizes.transformer)](sizes.transformer, operations, dtype, device)
+        self.maf = MAF(sizes.maf, prompt_operations, dtype, device) if sizes.maf else None
         self.video = VideoConditioner(sizes.video, prompt_operations, dtype, device)
-        self.audio = AudioConditioner(sizes.audio, prompt_operations, dtype, device)
+        self.audio = _MODULES[type(sizes.audio)](sizes.audio, prompt_operations, dtype, device)
 
     def pad_text(self, text: Tensor) -> Tensor:
         """Text tokens cut or padded with zeros to the length that the context has for them."""
@@ -81,32 +130,36 @@ class AudioXNetwork(nn.Module):
         text: Tensor,
         clip_tokens: Tensor | None = None,
         sync_features: Tensor | None = None,
-        audio_latent: Tensor | None = None,
+        audio: Tensor | None = None,
         attention: Attention = sdpa,
     ) -> Tensor:
-        """Fused prompt (B, context_tokens, width) from encoder outputs.
+        """The prompt (B, context_tokens, width) from encoder outputs.
 
         text (B, up to 128, width) from T5; clip_tokens (B, frames * tokens, width) with sync_features (B, 240,
-        width), or neither without a video; audio_latent (B, channels, 215), or None without an audio prompt.
+        width), or neither without a video; audio as the audio conditioner takes it, a VAE latent (B, channels, 215)
+        or a log mel spectrogram (B, mels, frames), or None without an audio prompt.
         """
         text = self.pad_text(text)
         if clip_tokens is None:
-            video = rows_of(self.video.empty_tokens, text)[None]
+            video = self.video.absent(text)
         else:
-            video = self.video(clip_tokens.to(text), sync_features.to(text), attention)
-        audio = self.audio((self.audio.silence() if audio_latent is None else audio_latent).to(text))
+            video = self.video(clip_tokens.to(text), sync_features, attention)
+        audio = self.audio.absent(text) if audio is None else self.audio(audio.to(text))
         batch = max(text.shape[0], video.shape[0], audio.shape[0])
-        return self.maf(*(x.expand(batch, -1, -1) for x in (text, video, audio)), attention)
+        text, video, audio = (x.expand(batch, -1, -1) for x in (text, video, audio))
+        if self.maf is None:
+            return torch.cat((video, text, audio), dim=1)  # the fusion block puts text first, the first AudioX video
+        return self.maf(text, video, audio, attention)
 
     def null_context(self, batch: int, like: Tensor) -> Tensor:
-        """What guidance contrasts with: zeros in place of the fused prompt, not an empty prompt."""
-        sizes = self.sizes.transformer
-        return torch.zeros(batch, sizes.context_tokens, sizes.context_width, dtype=like.dtype, device=like.device)
+        """What guidance contrasts with: zeros in place of the prompt's tokens, not an empty prompt."""
+        shape = (batch, self.sizes.context_tokens, self.sizes.transformer.context_width)
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
-    def modulation(self, context: Tensor) -> Tensor:
-        """See `MMDiT.modulation`."""
-        return self.transformer.modulation(context)
+    def prepare(self, context: Tensor) -> Tensor:
+        """What the transformer draws from a prompt for a whole run; see `MMDiT.prepare`, `DiT.prepare`."""
+        return self.transformer.prepare(context)
 
-    def forward(self, x: Tensor, t: Tensor, modulation: Tensor, attention: Attention = sdpa) -> Tensor:
-        """See `MMDiT.forward`."""
-        return self.transformer(x, t, modulation, attention)
+    def forward(self, x: Tensor, t: Tensor, prepared: Tensor, attention: Attention = sdpa) -> Tensor:
+        """See `MMDiT.forward`, `DiT.forward`."""
+        return self.transformer(x, t, prepared, attention)

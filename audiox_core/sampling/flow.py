@@ -1,25 +1,16 @@
-"""Samplers of rectified flow, as plain functions with one signature.
+"""Models of rectified flow: how they estimate the clean latent, their schedule and their two samplers.
 
-    sampler(denoise, x, sigmas, noise, callback=None) -> latent
-
-denoise(x, sigma) estimates the clean latent, in k-diffusion's sense; x is the start latent (B, C, L); sigmas
-descend to 0 and are the times of the flow: x = (1 - sigma) * sound + sigma * noise. `noise(x)` gives fresh standard
-normal noise like x and is the only randomness. callback(step, steps, denoised) may raise to stop a run.
+A sigma is the time of the flow: x = (1 - sigma) * sound + sigma * noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from .errors import AudioXError
-
-Denoise = Callable[[Tensor, float], Tensor]
-Velocity = Callable[[Tensor, Tensor], Tensor]
-Noise = Callable[[Tensor], Tensor]
-Callback = Callable[[int, int, Tensor], None]
+from ..errors import AudioXError
+from .types import Callback, Denoise, Noise, Velocity
 
 
 def flow_sigmas(steps: int, start: float = 1.0) -> list[float]:
@@ -44,7 +35,7 @@ def sample_renoise(
         if callback is not None:
             callback(i, steps, x0)
         following = float(sigmas[i + 1])
-        x = following * noise(x) + (1 - following) * x0 if following > 0 else x0
+        x = following * noise(x, float(sigmas[i]), following) + (1 - following) * x0 if following > 0 else x0
     return x
 
 
@@ -69,28 +60,3 @@ def from_velocity(velocity: Velocity) -> Denoise:
         return x - sigma * velocity(x, x.new_full((x.shape[0],), sigma))
 
     return denoise
-
-
-def rescale_guidance(guided: Tensor, conditioned: Tensor, phi: float) -> Tensor:
-    """Pull the guided velocity's deviation over channels towards the conditioned one's, by the share phi.
-
-    Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed (arXiv 2305.08891), section 3.4.
-    """
-    ratio = conditioned.std(dim=1, keepdim=True) / guided.std(dim=1, keepdim=True)
-    return phi * guided * ratio + (1 - phi) * guided
-
-
-class SeededNoise:
-    """Noise from CPU generators, one per batch item, so that a seed means the same on every device.
-
-    Item i of a batch draws from its own seed alone: it equals a run of its own with that seed.
-    """
-
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def __call__(self, like: Tensor) -> Tensor:
-        """Fresh standard normal noise with the shape, device and type of (B, C, L)."""
-        shape = (1, *like.shape[1:])
-        drawn = [torch.randn(shape, generator=generator) for generator in self.generators]
-        return torch.cat(drawn).to(like)

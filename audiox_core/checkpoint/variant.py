@@ -1,0 +1,51 @@
+"""Which of the released models a file is: from its tensors, its metadata, its name or its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import AudioXError
+from ..model.network import architecture_of
+from ..variants import VARIANTS, either, variants_of
+from .contents import Contents
+from .layout import objective, variant_hint
+from .official import NETWORK
+
+VARIANT_KEY = "audiox.variant"
+"""Entry of a safetensors file's metadata that says the variant."""
+
+
+def variant_of(model: Contents, config: Path | None, explicit: str | None) -> tuple[str, str]:
+    """(variant, what told it): "explicit", "tensors", "metadata", "config.json", "file name" or "folder name".
+
+    config: upstream's config.json beside the file, if there is one.
+
+    Raises:
+        AudioXError: what is said is unknown, does not fit the tensors or contradicts the metadata, or nothing tells.
+    """
+    file = model.file
+    fitting = variants_of(architecture_of(model.part(NETWORK)))
+    stated = file.metadata.get(VARIANT_KEY)
+    if stated is not None and stated not in VARIANTS:
+        raise AudioXError(f"{file.path} says it is {stated!r}, which is unknown here; update the pack.")
+    if explicit is not None and stated not in (None, explicit):
+        raise AudioXError(f"{file.path} says it is {stated!r}, but {explicit!r} was asked for; choose {stated!r}.")
+    for said, source in ((explicit, "explicit"), (stated, "metadata")):
+        if said is not None and said not in fitting:
+            titles = either(VARIANTS[name].title for name in fitting)
+            raise AudioXError(
+                f"{file.path} is {titles} by its tensors, but {said!r} is the variant that was given; choose "
+                f"{either(map(repr, fitting))}."
+            )
+        if said is not None:
+            return said, source
+    if len(fitting) == 1:
+        return fitting[0], "tensors"
+    if objective(config) == "v":
+        return "maf-mmdit", "config.json"
+    if hint := variant_hint(file.path):
+        return hint
+    raise AudioXError(
+        f"{file.path} does not say whether it is {either(VARIANTS[name].title for name in fitting)}, which look the "
+        f"same; say the variant, {either(fitting)}."
+    )

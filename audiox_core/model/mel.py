@@ -1,0 +1,50 @@
+"""The log mel spectrogram that AudioX-MAF hears audio prompts through. Nothing here is learned.
+
+The filters are those for sound at 24 kHz, upstream puts sound at 44.1 kHz through them as it is, and the weights were
+trained with it: a filter made for a frequency f sits at 1.84 f.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+WINDOW = 1024
+HOP = 256
+FILTER_RATE = 24000
+"""Rate that the filters were made for, in Hz; they end at half of it."""
+
+FLOOR = 1e-5
+SILENCE = math.log(FLOOR)
+"""Every bin of silence: -11.51."""
+
+
+def mel_frames(samples: int) -> int:
+    """Frames of the spectrogram of a sound: 1723 for 10 s."""
+    return samples // HOP + 1
+
+
+def mel_filters(mels: int, device: torch.device | None = None) -> Tensor:
+    """Triangular filters (WINDOW / 2 + 1, mels), evenly spaced on the mel scale of HTK, all with a peak of one.
+
+    The lowest are narrower than a bin, and seven of 256 hold no bin at all.
+    """
+    top = 2595 * math.log10(1 + FILTER_RATE / 2 / 700)
+    points = 700 * (10 ** (torch.linspace(0, top, mels + 2, device=device) / 2595) - 1)  # (mels + 2,) in Hz
+    bins = torch.linspace(0, FILTER_RATE // 2, WINDOW // 2 + 1, device=device)
+    distance = points[None] - bins[:, None]  # (bins, mels + 2)
+    width = points.diff()
+    rising = -distance[:, :-2] / width[:-1]
+    falling = distance[:, 2:] / width[1:]
+    return torch.minimum(rising, falling).clamp(min=0)
+
+
+def log_mel(waveform: Tensor, mels: int) -> Tensor:
+    """Log mel spectrogram (B, mels, frames) of sound (B, channels, samples) at 44.1 kHz, of the channels' mean."""
+    mono = waveform.float().mean(dim=1)
+    window = torch.hann_window(WINDOW, device=mono.device)
+    spectrum = torch.stft(mono, WINDOW, HOP, window=window, center=True, pad_mode="reflect", return_complex=True).abs()
+    filters = mel_filters(mels, mono.device)
+    return (spectrum.transpose(1, 2) @ filters).transpose(1, 2).clamp(min=FLOOR).log()
