@@ -84,9 +84,17 @@ PRESETS = {
 
 
 def run_settings(
-    variant: str, *, steps: int = 0, cfg: float = 0.0, sampler: str = "auto", rescale: float = 0.0
+    variant: str,
+    *,
+    steps: int = 0,
+    cfg: float = 0.0,
+    sampler: str = "auto",
+    rescale: float = 0.0,
+    guidance: float | None = None,
 ) -> RunSettings:
     """The settings of a run: 0 and "auto" take the model's own.
+
+    guidance: the scale that a checkpoint asks for in place of its variant's, see `Checkpoint.guidance`.
 
     Raises:
         AudioXError: a setting that cannot work with this model.
@@ -107,7 +115,7 @@ def run_settings(
         raise AudioXError(f"The rescaling of guidance is {rescale:g}, expected 0 (none) to 1.")
     return RunSettings(
         steps=steps or own.steps,
-        cfg=cfg or own.cfg,
+        cfg=cfg or guidance or own.cfg,
         sampler=own.sampler if sampler == "auto" else sampler,
         rescale=rescale,
     )

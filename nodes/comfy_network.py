@@ -61,7 +61,7 @@ class AudioXModel(comfy.model_base.BaseModel):
         types = comfy.model_base.ModelType
         model_type = types.V_PREDICTION_CONTINUOUS if OBJECTIVES[config.variant] is V else types.FLOW
         super().__init__(config, model_type, device=device, unet_model=ComfyNetwork)
-        self.audiox_variant = config.variant
+        self.audiox_variant, self.audiox_guidance = config.variant, config.guidance
 
     def process_timestep(self, timestep, **kwargs):
         """The network wants times in 0..1 whatever multiplier a ModelSampling node set."""
@@ -112,9 +112,10 @@ class AudioXConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 7.0
 
-    def __init__(self, sizes: NetworkSizes, variant: str) -> None:
+    def __init__(self, sizes: NetworkSizes, variant: str, guidance: float | None = None) -> None:
+        """guidance: the scale that the checkpoint asks for in place of its variant's."""
         super().__init__({"sizes": sizes})
-        self.variant = variant
+        self.variant, self.guidance = variant, guidance
         self.sampling_settings = SAMPLING_SETTINGS[OBJECTIVES[variant] is V]
 
     def get_model(self, state_dict, prefix="", device=None) -> AudioXModel:

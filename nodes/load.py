@@ -40,7 +40,7 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
     no time are there two copies of the weights.
     """
     management = comfy.model_management
-    config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant)
+    config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant, checkpoint.guidance)
     supported = config.supported_inference_dtypes
     load_device = management.get_torch_device()
     dtype = options["dtype"] or management.unet_dtype(

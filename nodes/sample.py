@@ -173,7 +173,9 @@ class Sample(io.ComfyNode):
             )
         variant = model.model.audiox_variant
         objective = OBJECTIVES[variant]
-        settings = run_settings(variant, steps=steps, cfg=cfg, sampler=sampler, rescale=cfg_rescale)
+        settings = run_settings(
+            variant, steps=steps, cfg=cfg, sampler=sampler, rescale=cfg_rescale, guidance=model.model.audiox_guidance
+        )
         samples = latent["samples"]
         if 0 in samples.shape:
             raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")

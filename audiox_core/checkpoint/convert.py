@@ -17,7 +17,7 @@ from .native import PREFIXES
 from .official import NETWORK, PARTS, TOKENIZER, VAE
 from .open import open_checkpoint
 from .opened import Checkpoint, Reading
-from .variant import VARIANT_KEY
+from .variant import GUIDANCE_KEY, VARIANT_KEY
 from .writer import Entry, write_safetensors
 
 FORMAT_VERSION = "1"
@@ -118,7 +118,9 @@ def _metadata(
         {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in _source_paths(opened)
     ]
+    asked = {GUIDANCE_KEY: stated[GUIDANCE_KEY]} if GUIDANCE_KEY in stated else {}
     return {
+        **asked,
         "format": "pt",
         "license": licence,
         "audiox.format_version": FORMAT_VERSION,

@@ -22,6 +22,7 @@ from .native import TOKENIZER_NAME
 from .official import CLIP_VISION, NETWORK, PARTS, SYNCHFORMER, T5, TOKENIZER, VAE
 from .reader import OpenTensors, TensorFile
 from .transforms import Shape
+from .variant import guidance_of
 
 WHERE = {
     NETWORK: "give the model file, for example audiox_turbo.ckpt",
@@ -74,6 +75,11 @@ class Checkpoint:
         """The tensor files that something is read from."""
         every = [origin.file for origins in self.origins.values() for origin in origins.values()]
         return tuple({file.path: file for file in every}.values())
+
+    @property
+    def guidance(self) -> float | None:
+        """The guidance scale that the model's file asks for in place of its variant's."""
+        return guidance_of(next(iter(self.origins[NETWORK].values())).file)
 
     def video_encoders(self) -> tuple[str, ...]:
         """Parts that a video prompt of this model goes through, whether they are there or not."""

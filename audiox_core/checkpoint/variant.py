@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ..errors import AudioXError
@@ -10,9 +11,27 @@ from ..variants import VARIANTS, either, variants_of
 from .contents import Contents
 from .layout import objective, variant_hint
 from .official import NETWORK
+from .reader import TensorFile
 
 VARIANT_KEY = "audiox.variant"
 """Entry of a safetensors file's metadata that says the variant."""
+
+GUIDANCE_KEY = "audiox.cfg"
+"""Entry of the metadata for the guidance that suits a checkpoint, where it is not its variant's."""
+
+
+def guidance_of(file: TensorFile) -> float | None:
+    """The guidance scale that a file asks for, None when it asks for none.
+
+    Raises:
+        AudioXError: it asks for something that is no scale.
+    """
+    stated = file.metadata.get(GUIDANCE_KEY)
+    if stated is None:
+        return None
+    if not re.fullmatch(r"\d{1,2}(\.\d+)?", stated):
+        raise AudioXError(f"{file.path} asks for the guidance {stated!r}, expected a number such as 2.5; get it again.")
+    return float(stated)
 
 
 def variant_of(model: Contents, config: Path | None, explicit: str | None) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..demo import DEFAULT, demo_path
+from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, PROMPT_SAMPLES, SAMPLE_RATE
 from ..presets import SAMPLERS, run_settings
@@ -77,7 +77,12 @@ def run(args: argparse.Namespace) -> None:
         text_encoder=args.text_encoder,
     )
     settings = run_settings(
-        checkpoint.variant, steps=args.steps, cfg=args.cfg, sampler=args.sampler, rescale=args.cfg_rescale
+        checkpoint.variant,
+        steps=args.steps,
+        cfg=args.cfg,
+        sampler=args.sampler,
+        rescale=args.cfg_rescale,
+        guidance=checkpoint.guidance,
     )
     model = AudioX(checkpoint, device, dtype)
     print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
@@ -93,6 +98,8 @@ def run(args: argparse.Namespace) -> None:
 
 def the_demo(variant: str | None) -> Path:
     """The demo checkpoint, and a line that says so."""
+    if variant not in (None, *NAMES):
+        raise AudioXError(f"There is no demo of {variant}, only of {' and '.join(NAMES)}: name a --model.")
     print(
         "No --model was named: this is the demo, a toy that knows tones, sweeps, ticks, noise, chords and beats. "
         "For real sound give the released weights with --model.",

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import AudioXError
 from ..model.network import AudioXNetwork
 from ..pipeline import AudioX, Progress, Prompt, no_progress
-from ..presets import PRESETS, RunSettings
+from ..presets import RunSettings, run_settings
 from . import batches, cases, events, films, judge, measures, scenes
 from .cases import FilmCase
 from .gallery import Shown, Verdict
@@ -23,7 +23,7 @@ from .scenes import Scene
 SECTIONS = ("prompts", "films", "guidance", "negative", "vae", "compare")
 """What can be measured, in the order of measuring."""
 
-SCALES = (1.0, 3.0)
+SCALES = (1.0, 4.0, 6.0)
 """Guidance scales that are measured beside Base's own."""
 
 
@@ -113,8 +113,8 @@ class Evaluation:
     def setup(self, name: str) -> tuple[AudioX, AudioXNetwork | None, RunSettings]:
         """The model, the network to use in place of its own, and the settings."""
         if name == "untrained":
-            return self.models["turbo"], self.untrained, PRESETS["turbo"]
-        return self.models[name], None, PRESETS[name]
+            return self.models["turbo"], self.untrained, run_settings("turbo")
+        return self.models[name], None, run_settings(name, guidance=self.models[name].checkpoint.guidance)
 
     def sample(self, model: AudioX, prompts: list[Prompt], settings: RunSettings, section: int, **more) -> Tensor:
         seeds = self.seeds(len(prompts), section)
@@ -181,7 +181,7 @@ class Evaluation:
         places = self.some_places(self.plan.guided)
         asked, answers = [self.scenes[i] for i in places], {}
         own = self.answers.get("base")
-        answers[PRESETS["base"].cfg] = [own[i] for i in places] if own else self.answer_scenes("base", places)[1]
+        answers[self.setup("base")[2].cfg] = [own[i] for i in places] if own else self.answer_scenes("base", places)[1]
         for scale in SCALES:
             answers[scale] = self.answer_scenes("base", places, scale)[1]
         right = {
@@ -217,7 +217,7 @@ class Evaluation:
         model = self.models["base"]
         against = None if negative is None else batches.text_prompts(model, [negative])[0]
         prompts = batches.text_prompts(model, [""]) * self.plan.negatives
-        latents = self.sample(model, prompts, PRESETS["base"], 3, negative=against)
+        latents = self.sample(model, prompts, self.setup("base")[2], 3, negative=against)
         return [judge.hear(sound).kinds[0] for sound in batches.decode_many(model, latents, self.progress)]
 
     # The autoencoder, and one model against the other
