@@ -8,10 +8,13 @@ import torch
 from graphs import ids_of, read_audio, shipped
 
 from audiox_core.checkpoint import open_checkpoint
+from audiox_core.checkpoint.convert import convert
 from audiox_core.cli import main
 from audiox_core.demo import FOLDER, NAMES, demo_path
+from audiox_core.errors import AudioXError
 from audiox_core.evaluation import events, films, judge
 from audiox_core.evaluation.cases import write_film
+from audiox_core.presets import run_settings
 
 MEGABYTE = 1e6
 FILM = films.film(3, test=True, style="flash", kind="ping")
@@ -46,6 +49,25 @@ def test_they_load_like_released_files_and_say_what_they_are(variant):
     assert any(name.startswith("model.model.transformer.layers.0.") for name in checkpoint.files[0].shapes)
 
 
+def test_base_asks_for_its_own_guidance():
+    assert open_checkpoint(demo_path("base")).guidance == 2
+    assert run_settings("base", guidance=2.0).cfg == 2
+    assert run_settings("base", cfg=5.0, guidance=2.0).cfg == 5
+    assert open_checkpoint(demo_path("turbo")).guidance is None
+
+
+def test_a_conversion_keeps_what_a_checkpoint_asks_for(tmp_path):
+    convert(demo_path("base"), tmp_path / "one.safetensors", dtype=torch.bfloat16)
+    assert open_checkpoint(tmp_path / "one.safetensors").guidance == 2
+
+
+def test_guidance_that_is_no_number_is_refused(tmp_path):
+    path = tmp_path / "demo_base.safetensors"
+    path.write_bytes(demo_path("base").read_bytes().replace(b'"audiox.cfg":"2"', b'"audiox.cfg":"x"'))
+    with pytest.raises(AudioXError, match="asks for the guidance 'x'"):
+        _ = open_checkpoint(path).guidance
+
+
 # The command line
 
 
@@ -59,7 +81,6 @@ def test_generate_uses_the_demo_and_says_so(tmp_path, capsys):
 def test_an_untrained_demo_is_not_heard_as_what_was_asked_for(tmp_path):
     from audiox_core.evaluation.batches import run, untrained_network
     from audiox_core.pipeline import AudioX
-    from audiox_core.presets import run_settings
 
     checkpoint = open_checkpoint(demo_path("turbo"))
     model = AudioX(checkpoint)
@@ -96,6 +117,8 @@ def with_demo(name: str, text: str | None = None) -> dict:
     prompt = shipped(name)
     loader = prompt[ids_of(prompt, "AudioXLoad")[0]]["inputs"]
     loader["checkpoint"] = NAMES["base" if "base" in name else "turbo"]
+    for key in ids_of(prompt, "KSampler") if "base" in name else ():
+        prompt[key]["inputs"]["cfg"] = 2.0  # KSampler knows nothing of what a checkpoint asks for
     if text is not None:
         worded = [*ids_of(prompt, "AudioXEncodeText"), *ids_of(prompt, "CLIPTextEncode")]
         prompt[worded[0]]["inputs"]["text"] = text
