@@ -16,7 +16,7 @@ from audiox_core.media.png import png_bytes, write_png
 from audiox_core.media.raster import ROWS, text_mask, wrapped
 from audiox_core.media.spectrogram import mel_levels, spectrogram_picture
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.presets import RunSettings
+from audiox_core.presets import PRESETS, RunSettings
 
 
 def hear(scene, change=lambda sound: sound):
@@ -192,7 +192,7 @@ TINY = run.Plan(singles=4, pairs=2, films=3, text_only=2, guided=2, negatives=2,
 
 
 def test_an_evaluation_measures_everything(models, tmp_path, monkeypatch):
-    monkeypatch.setitem(run.PRESETS, "base", RunSettings(2, 6.0, "euler"))
+    monkeypatch.setitem(PRESETS, "base", RunSettings(2, 6.0, "euler"))
     evaluation = run.evaluate(models, TINY)
     report.write_json(tmp_path / "all.json", evaluation.results)
     found = json.loads((tmp_path / "all.json").read_text())
@@ -200,11 +200,11 @@ def test_an_evaluation_measures_everything(models, tmp_path, monkeypatch):
         for key in ("prompt_accuracy", "onset_within_100ms", "onset_precision", "chance", "what_accuracy"):
             assert 0 <= found[name][key] <= 1, (name, key)
     assert found["truth"]["prompt_accuracy"] == 1
-    assert set(found["base"]["guidance"]) == {"1", "3", "6"}
+    assert set(found["base"]["guidance"]) == {"1", "4", "6"}
     assert {"frechet", "latent_cosine", "same_heard"} <= set(found["turbo_against_base"])
     assert {"snr_db", "stft_distance", "prompt_accuracy"} == set(found["vae"])
     text = report.table(evaluation.results)
-    assert "cfg 3" in text and "high tone" in text and "within 100 ms" in text
+    assert "cfg 4" in text and "high tone" in text and "within 100 ms" in text
     picture = gallery.grid(gallery.chosen(evaluation.shown))
     assert picture.shape[2] == 3 and picture.min() < 50 and len(evaluation.shown) == 9
 
