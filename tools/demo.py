@@ -75,9 +75,9 @@ def check_answers(path: Path) -> str:
     with av.open(str(path)) as container:
         sound = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=-1)
     found = events.summary([events.align(events.heard_times(sound), FILM.times)])
-    if found["within_100ms"] < 0.5:
+    if found["onset_within_100ms"] < 0.5:
         raise DemoError(f"{path} does not answer the bounces: {found}.")
-    return (f"{found['within_100ms']:.0%} of {len(FILM.times)} bounces are answered within 100 ms, by a "
+    return (f"{found['onset_within_100ms']:.0%} of {len(FILM.times)} bounces are answered within 100 ms, by a "
             f"{events.hit_kind(sound)} (a yellow ball pings)")
 
 
