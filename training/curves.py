@@ -44,7 +44,7 @@ def panel(name: str, entries: list[dict[str, float]]) -> np.ndarray:
 
 def picture(folder: Path) -> np.ndarray:
     """All stages of a run, three in a row."""
-    order = ("vae", "words", "clip", "sync", "base", "polish", "turbo")
+    order = ("vae", "words", "clip", "sync", "base", "polish", "turbo_1.5", "turbo_3")
     panels = [panel(n, list(curve(folder / f"{n}.jsonl"))) for n in order if (folder / f"{n}.jsonl").exists()]
     blank = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
     panels += [blank] * (-len(panels) % 3)

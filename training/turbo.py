@@ -8,6 +8,7 @@ it learns the teacher's own pairing, which is what makes one jump sharp (rectifi
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from pathlib import Path
@@ -25,26 +26,27 @@ from .network import Context, Velocity, Weights, caller, in_half, matching_loss
 from .state import Stage
 
 BATCH = 32
-GUIDANCE = 1.5
+GUIDANCES = (1.5, 3.0)
+"""One student follows words better, the other films; the mean of their weights does both."""
 TEACHER_STEPS = 16
 TIMES = flow_sigmas(PRESETS["turbo"].steps)[:-1]
 
 
 @torch.no_grad()
-def guided_ends(velocity, weights: Weights, context: Tensor, noise: Tensor) -> Tensor:
+def guided_ends(velocity, weights: Weights, context: Tensor, noise: Tensor, guidance: float) -> Tensor:
     """Where the teacher's guided flow leads from the noise (B, 64, 236)."""
     both = torch.cat((context, torch.zeros_like(context)))
     x, times = noise, flow_sigmas(TEACHER_STEPS)
     for now, following in itertools.pairwise(times):
         t = x.new_full((2 * len(x),), now)
         towards, away = velocity(weights, torch.cat((x, x)).bfloat16(), t, both).float().chunk(2)
-        x = x + (following - now) * (away + GUIDANCE * (towards - away))
+        x = x + (following - now) * (away + guidance * (towards - away))
     return x
 
 
-def lessons(folder: Path, teacher: AudioXNetwork, batches: Batches, count: int) -> dict[str, Tensor]:
-    """Prompts' contexts, the seeds of their noise and where the teacher takes it; kept in `lessons.pt`."""
-    path = folder / "lessons.pt"
+def lessons(folder: Path, teacher: AudioXNetwork, batches: Batches, count: int, guidance: float) -> dict[str, Tensor]:
+    """The seeds of the noise and where the teacher takes it; kept in a file."""
+    path = folder / f"lessons_{guidance:g}.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
     context, velocity = caller(Context(teacher)), caller(Velocity(teacher))
@@ -55,7 +57,7 @@ def lessons(folder: Path, teacher: AudioXNetwork, batches: Batches, count: int) 
         prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
         with torch.no_grad():
             fused = context(weights, prompts)
-        kept["end"].append(guided_ends(velocity, weights, fused, noise_of(step)).half())
+        kept["end"].append(guided_ends(velocity, weights, fused, noise_of(step), guidance).half())
         kept["seed"].append(torch.tensor([step]))
         if step % 10 == 0:
             print("lessons", step, count, flush=True)
@@ -71,11 +73,21 @@ def noise_of(seed: int) -> Tensor:
 
 
 def train(folder: Path, steps: int, teacher: AudioXNetwork, batches: Batches, count: int) -> AudioXNetwork:
-    """The trained Turbo; `teacher` itself is trained on."""
-    learned = lessons(folder, teacher, batches, count)
-    student = teacher
+    """The trained Turbo: the mean of a student for each guidance, all of which begin as the teacher."""
+    students = [taught(folder, steps, copy.deepcopy(teacher), batches, count, g) for g in GUIDANCES]
+    states = [student.state_dict() for student in students]
+    mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+    students[0].load_state_dict(mean)
+    return students[0]
+
+
+def taught(
+    folder: Path, steps: int, student: AudioXNetwork, batches: Batches, count: int, guidance: float
+) -> AudioXNetwork:
+    """A student of a guidance; given as the teacher, it is trained on."""
+    learned = lessons(folder, student, batches, count, guidance)
     trainable(student)
-    stage = Stage("turbo", folder, student, steps, peak=5e-4, betas=(0.9, 0.98), average=0.995)
+    stage = Stage(f"turbo_{guidance:g}", folder, student, steps, peak=5e-4, betas=(0.9, 0.98), average=0.995)
     context, velocity = caller(Context(student)), caller(Velocity(student))
 
     def losses(step: int) -> dict[str, Tensor]:
