@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from . import lengths, sampling
+from . import lengths, windows
 from .checkpoint import Checkpoint
-from .errors import AudioXError
+from .media.decoding import decode_loop, decode_part
 from .media.frames import FrameRequest, encoder_requests
 from .media.levels import finish
 from .model import encoders
@@ -28,24 +28,11 @@ from .model.synchformer import Synchformer
 from .model.synchformer import encode as encode_sync
 from .model.vae import OobleckVAE
 from .presets import OBJECTIVES, RunSettings
-from .prompts import encode_prompt
+from .prompts import Prompt, encode_prompt
+from .runs import Known, guided, run_sampler, whole_windows, windowed
 
 Progress = Callable[[str, int, int], None]
 """progress(stage, done, total); may raise to stop."""
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Encoder outputs of one prompt, on the CPU in float32; None for what is absent.
-
-    text (1, 128, W); clip_tokens (1, 2500, W) with sync_features (1, 240, W), the latter None for the first AudioX;
-    audio (1, 64, 215), a VAE latent, or (1, 256, 1723), a log mel spectrogram, for AudioX-MAF.
-    """
-
-    text: Tensor | None = None
-    clip_tokens: Tensor | None = None
-    sync_features: Tensor | None = None
-    audio: Tensor | None = None
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -159,30 +146,75 @@ class AudioX:
         settings: RunSettings,
         seeds: Sequence[int] = (0,),
         negative: Prompt | None = None,
+        *,
+        seconds: float = lengths.CLIP_SECONDS,
+        loop: bool = False,
+        known: Known | None = None,
         progress: Progress = no_progress,
     ) -> Tensor:
-        """Latents (len(seeds), 64, 236); item i is what a run with seeds[i] alone gives.
+        """Latents (len(seeds), 64, frames); item i is what a run with seeds[i] alone gives.
 
-        negative counts only with guidance (settings.cfg other than 1); None steers away from no prompt at all.
+        frames: 236, or as many as `seconds` need, see `lengths`; those of `known` where it is given. negative counts
+        only with guidance (settings.cfg other than 1); None steers away from no prompt at all. loop: the end meets
+        the beginning.
+
+        Raises:
+            AudioXError: a prompt that does not cover the sound, a length that cannot be made, a loop to a video.
         """
         network = self.load("network", AudioXNetwork, self.dtype)
-        sizes, objective = network.sizes.transformer, OBJECTIVES[self.variant]
-        sigmas, noise = objective.sigmas(settings.steps, 1.0), sampling.SeededNoise(seeds)
+        known, windows = self._known_and_windows(network, known, seconds, loop)
         with on_device(network, self.device), torch.inference_mode():
-            context = self._context(network, prompt)
-            if settings.cfg != 1:
-                against = network.null_context(1, context) if negative is None else self._context(network, negative)
-                context = torch.cat((context, against))
-            velocity = guided(network, network.prepare(context), settings.cfg, settings.rescale)
-            start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=self.device))
-            out = objective.samplers[settings.sampler](
-                objective.denoiser(velocity),
-                start * sigmas[0],
-                sigmas,
-                objective.step_noise(noise, sigmas),
-                lambda step, steps, _: progress("sample", step + 1, steps),
+            contexts = self._contexts(network, prompt, negative, settings, windows, loop)
+            out = run_sampler(
+                guided(windowed(network, contexts, windows), settings),
+                OBJECTIVES[self.variant],
+                settings,
+                seeds,
+                known,
+                lambda done, steps: progress("sample", done, steps),
             )
             return out.float().cpu()
+
+    def _known_and_windows(
+        self, network: AudioXNetwork, known: Known | None, seconds: float, loop: bool
+    ) -> tuple[Known, list[windows.Window]]:
+        """What the run starts from, on the device, and the windows it is made of."""
+        lengths.check_length(seconds)
+        if known is None:
+            frames = lengths.frames_from_samples(lengths.samples_from_seconds(seconds))
+            known = Known(torch.zeros(1, network.sizes.transformer.latent_channels, frames))
+        if not loop:
+            known = known.padded(whole_windows(known.latent.shape[-1]))
+        frames = known.latent.shape[-1]
+        known = replace(known, latent=known.latent.to(self.device))
+        return known, windows.circle(frames) if loop else windows.line(frames)
+
+    def _contexts(
+        self,
+        network: AudioXNetwork,
+        prompt: Prompt,
+        negative: Prompt | None,
+        settings: RunSettings,
+        sound: list[windows.Window],
+        loop: bool,
+    ) -> list[Tensor]:
+        """Fused prompts as `windowed` and `guided` take them: one for each window, or one for all."""
+        prompts = [prompt]
+        if settings.guided_apart:
+            prompts.append(replace(prompt, text=None))
+        if settings.cfg != 1 and negative is not None:
+            prompts.append(negative)
+        for each in prompts:
+            each.check_fits(len(sound), loop, network.sizes)
+
+        def context(window: int) -> Tensor:
+            fused = [self._context(network, each.at(window, network.sizes)) for each in prompts]
+            if settings.cfg != 1 and negative is None:
+                fused.append(network.null_context(1, fused[0]))
+            return torch.cat(fused)
+
+        held = max(each.windows(network.sizes) for each in prompts)
+        return [context(i) for i in range(min(held, len(sound)))]
 
     def _context(self, network: AudioXNetwork, prompt: Prompt) -> Tensor:
         place = {"device": self.device, "dtype": self.dtype}
@@ -192,16 +224,23 @@ class AudioX:
             text = torch.zeros(1, 1, network.sizes.transformer.context_width)
         return network.context(text.to(**place), *(None if x is None else x.to(**place) for x in encoded))
 
-    def decode(self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False) -> Tensor:
-        """Sound (B, 2, samples) at 44.1 kHz, trimmed to `seconds`, on the CPU in float32."""
-        if not 0 < seconds <= lengths.CLIP_SECONDS:
-            raise AudioXError(
-                f"A length of {seconds:g} s was asked for, expected more than 0 and at most "
-                f"{lengths.CLIP_SECONDS:g} s: this model makes no longer sound."
-            )
+    def decode(
+        self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False, loop: bool = False
+    ) -> Tensor:
+        """Sound (B, 2, samples) at 44.1 kHz, trimmed to `seconds`, on the CPU in float32.
+
+        loop: the latent is one whose end meets its beginning, and so does the sound's.
+        """
+        lengths.check_length(seconds)
+        samples = lengths.samples_from_seconds(seconds)
         vae = self.load("vae", OobleckVAE, torch.float32)
         with on_device(vae, self.device), torch.inference_mode():
-            return finish(vae.decode(latent.to(self.device)).cpu(), seconds=seconds, normalize=normalize)
+
+            def decoded(latent: Tensor) -> Tensor:
+                return vae.decode(latent.to(self.device)).cpu()
+
+            sound = decode_loop(decoded, latent, samples) if loop else decode_part(decoded, latent, samples)
+            return finish(sound, normalize=normalize)
 
 
 @contextlib.contextmanager
@@ -212,20 +251,3 @@ def on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
         yield
     finally:
         model.to("cpu")
-
-
-def guided(network: AudioXNetwork, prepared: Tensor, scale: float, rescale: float = 0.0) -> sampling.Velocity:
-    """The network's output for a batch. With guidance, `prepared` ends with the rows to steer away from.
-
-    rescale: see `sampling.rescale_guidance`.
-    """
-
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        x = x.to(prepared)
-        if scale == 1:
-            return network(x, t, prepared).float()
-        towards, away = network(torch.cat((x, x)), torch.cat((t, t)), prepared).float().chunk(2)
-        out = away + scale * (towards - away)
-        return sampling.rescale_guidance(out, towards, rescale) if rescale else out
-
-    return velocity

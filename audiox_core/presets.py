@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import sampling
 from .errors import AudioXError
-from .sampling import BrownianNoise, Denoise, Noise, Sampler, SeededNoise, Velocity
+from .sampling import AddNoise, BrownianNoise, Denoise, Noise, Sampler, SeededNoise, Velocity
 from .variants import VARIANTS, either
 
 
@@ -17,13 +17,15 @@ class Objective:
 
     denoiser: from the network's output to estimates of the clean latent. sigmas(steps, start): its schedule; start
     below 1 begins part of the way down. step_noise(noise, sigmas): where samplers draw from, given what the start was
-    drawn from. samplers: those that fit, by name. skip(sigma): the share of the latent in an estimate; the rest of
-    the estimate is the network's output times a number.
+    drawn from. add_noise(sound, noise, sigma): a known latent at a sigma. samplers: those that fit, by name.
+    skip(sigma): the share of the latent in an estimate; the rest of the estimate is the network's output times a
+    number.
     """
 
     denoiser: Callable[[Velocity], Denoise]
     sigmas: Callable[[int, float], list[float]]
     step_noise: Callable[[SeededNoise, Sequence[float]], Noise]
+    add_noise: AddNoise
     samplers: Mapping[str, Sampler]
     skip: Callable[[float], float]
 
@@ -32,6 +34,7 @@ FLOW = Objective(
     denoiser=sampling.from_velocity,
     sigmas=sampling.flow_sigmas,
     step_noise=lambda noise, sigmas: noise,
+    add_noise=sampling.add_flow_noise,
     samplers={"renoise": sampling.sample_renoise, "euler": sampling.sample_euler},
     skip=lambda sigma: 1.0,
 )
@@ -39,6 +42,7 @@ V = Objective(
     denoiser=sampling.from_v,
     sigmas=sampling.v_sigmas,
     step_noise=lambda noise, sigmas: BrownianNoise(noise.seeds, sigmas),
+    add_noise=sampling.add_v_noise,
     samplers={
         "dpmpp-3m-sde": sampling.sample_dpmpp_3m_sde,
         "dpmpp-2m-sde": sampling.sample_dpmpp_2m_sde,
@@ -61,12 +65,19 @@ class RunSettings:
     """steps: of a run; cfg: guidance scale, 1 for none; sampler: a key of SAMPLERS.
 
     rescale: how far guidance keeps the deviation of the unguided output, 0 to 1; see `sampling.rescale_guidance`.
+    video_cfg: the scale of video and audio where it is not that of the text; see `sampling.away_from`.
     """
 
     steps: int
     cfg: float
     sampler: str
     rescale: float = 0.0
+    video_cfg: float | None = None
+
+    @property
+    def guided_apart(self) -> bool:
+        """Whether text on the one hand, video and audio on the other have scales of their own."""
+        return self.video_cfg is not None and self.video_cfg != self.cfg
 
 
 REFERENCE = RunSettings(steps=250, cfg=7.0, sampler="dpmpp-3m-sde")
@@ -90,6 +101,7 @@ def run_settings(
     cfg: float = 0.0,
     sampler: str = "auto",
     rescale: float = 0.0,
+    video_cfg: float = 0.0,
     guidance: float | None = None,
 ) -> RunSettings:
     """The settings of a run: 0 and "auto" take the model's own.
@@ -113,9 +125,16 @@ def run_settings(
         )
     if not 0 <= rescale <= 1:
         raise AudioXError(f"The rescaling of guidance is {rescale:g}, expected 0 (none) to 1.")
+    cfg = cfg or guidance or own.cfg
+    if video_cfg and cfg == 1:
+        raise AudioXError(
+            f"The guidance of video and audio (video_cfg) is {video_cfg:g}, but without guidance (cfg 1) there is "
+            "nothing to set apart: set it to 0, or cfg above 1 (not with Turbo)."
+        )
     return RunSettings(
         steps=steps or own.steps,
-        cfg=cfg or guidance or own.cfg,
+        cfg=cfg,
         sampler=own.sampler if sampler == "auto" else sampler,
         rescale=rescale,
+        video_cfg=video_cfg or None,
     )

@@ -1,21 +1,106 @@
-"""What happens to an audio prompt before the network sees it."""
+"""Prompts: what the encoders made of text, video and sound, for one window or several, and how sound is encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .errors import AudioXError
+from .lengths import CLIP_SECONDS, WINDOW_HOP_SECONDS
 from .model.conditioners import AudioSizes, FrameAudioSizes, MelAudioSizes
 from .model.mel import log_mel
+from .model.network import NetworkSizes
 
 LATENT_SHARES = (0.25, 0.75)
 """Least and largest part of a prompt that is masked before the VAE encodes it."""
 
 MEL_SHARES = (0.7, 1.0)
 """The same for a log mel spectrogram."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Encoder outputs of one prompt, on the CPU in float32; None for what is absent.
+
+    text (1, 128, W); clip_tokens (1, 2500, W) with sync_features (1, 240, W), the latter None for the first AudioX;
+    audio (1, 64, 215), a VAE latent, or (1, 256, 1723), a log mel spectrogram, for AudioX-MAF.
+
+    For a sound longer than 10 s video and audio hold one such tensor per window side by side, so clip_tokens are
+    (1, windows * 2500, W) and audio is (1, 64, windows * 215); see `side_by_side`. A window of zeros has no video or
+    no sound. Text serves all windows, and so does the audio of a single one. still: nothing moves in the video, so
+    that its one window serves all.
+    """
+
+    text: Tensor | None = None
+    clip_tokens: Tensor | None = None
+    sync_features: Tensor | None = None
+    audio: Tensor | None = None
+    still: bool = False
+
+    def windows(self, sizes: NetworkSizes) -> int:
+        """How many windows the video and the audio hold."""
+        return max(self._video_windows(sizes), self._audio_windows(sizes))
+
+    def _video_windows(self, sizes: NetworkSizes) -> int:
+        return 1 if self.clip_tokens is None else held(self.clip_tokens.shape[1], sizes.video.clip_rows)
+
+    def _audio_windows(self, sizes: NetworkSizes) -> int:
+        return 1 if self.audio is None else held(self.audio.shape[-1], sizes.audio.prompt_length)
+
+    def check_fits(self, windows: int, loop: bool, sizes: NetworkSizes) -> None:
+        """AudioXError where the video, or an audio prompt of several windows, is shorter than the sound, or a loop."""
+        if loop and (self.windows(sizes) > 1 or (self.clip_tokens is not None and not self.still)):
+            raise AudioXError(
+                "A loop has no place for what begins and ends: use a text, a still image or an audio prompt of 10 s, "
+                "or switch the loop off."
+            )
+        video, audio = self._video_windows(sizes), self._audio_windows(sizes)
+        for kind, count, anywhere in (
+            ("video", video, self.still or self.clip_tokens is None), ("audio", audio, audio == 1)
+        ):  # fmt: skip
+            if count < windows and not anywhere:
+                covered, needed = (CLIP_SECONDS + (n - 1) * WINDOW_HOP_SECONDS for n in (count, windows))
+                raise AudioXError(
+                    f"The {kind} prompt was encoded for {covered:.2f} s, but the sound is up to {needed:.2f} s long: "
+                    f"encode the {kind} with seconds set to the length of the sound, or make a shorter sound."
+                )
+
+    def at(self, window: int, sizes: NetworkSizes) -> Prompt:
+        """The prompt of one window."""
+        video = 0 if self._video_windows(sizes) == 1 else window
+        audio = 0 if self._audio_windows(sizes) == 1 else window
+        clip_tokens = part(self.clip_tokens, 1, video, sizes.video.clip_rows)
+        sync_features = clip_tokens if clip_tokens is None else self.sync_features
+        return replace(
+            self,
+            clip_tokens=clip_tokens,
+            sync_features=part(sync_features, 1, video, sizes.video.sync_rows),
+            audio=part(self.audio, -1, audio, sizes.audio.prompt_length),
+        )
+
+
+def held(length: int, window: int) -> int:
+    """Windows in a length; one where it is no whole number of them, which the network then refuses by itself."""
+    return length // window if length and length % window == 0 else 1
+
+
+def part(values: Tensor | None, dim: int, window: int, length: int) -> Tensor | None:
+    """A window's part of what stands side by side; None for a window of zeros."""
+    if values is None or values.shape[dim] <= length:
+        return values
+    values = values.narrow(dim, window * length, length)
+    return values if values.any() else None
+
+
+def side_by_side(windows: Sequence[Tensor | None], dim: int) -> Tensor | None:
+    """Encoder outputs of windows in one tensor, as `Prompt` holds them; None where no window has any."""
+    like = next((window for window in windows if window is not None), None)
+    if like is None:
+        return None
+    return torch.cat([torch.zeros_like(like) if window is None else window for window in windows], dim=dim)
 
 
 def draw_masks(

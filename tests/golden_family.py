@@ -7,11 +7,11 @@ import golden_prompts
 import seeded_weights as seeded
 import torch
 from golden_file import Golden
+from golden_models import guided
 
 from audiox_core import inpainting, sampling
 from audiox_core.model.dit import rotary_table
 from audiox_core.model.encoders import encode_clip, encode_text
-from audiox_core.pipeline import guided
 
 SAMPLER_LIMIT = 2e-4
 """Ten times what upstream's own samplers differ by between one and two threads."""

@@ -12,6 +12,7 @@ import small_model as small
 import torch
 from torch import nn
 
+from audiox_core import runs
 from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, is_dit, remap
 from audiox_core.model.conditioners import (
     AudioConditioner,
@@ -29,6 +30,7 @@ from audiox_core.model.maf import MAF, MAFSizes
 from audiox_core.model.mmdit import Layer, MMDiT, MMDiTSizes
 from audiox_core.model.synchformer import Synchformer, SynchformerSizes
 from audiox_core.model.vae import OobleckVAE, VAESizes, silence_statistics
+from audiox_core.presets import RunSettings
 
 TRANSFORMER = "model.model."
 
@@ -188,3 +190,9 @@ def free_memory() -> int:
     except OSError:
         return 0
     return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def guided(model: nn.Module, prepared: torch.Tensor, scale: float, rescale: float = 0.0):
+    """A transformer's output with guidance; `prepared` ends with the rows to steer away from."""
+    settings = RunSettings(steps=1, cfg=scale, sampler="", rescale=rescale)
+    return runs.guided(lambda x, t: model(x, t, prepared), settings)

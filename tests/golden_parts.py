@@ -5,6 +5,7 @@ import re
 import golden_models as models
 import torch
 from golden_file import Golden, NotUnderstood
+from golden_models import guided
 
 from audiox_core import prompts, sampling
 from audiox_core.media.audio import resample
@@ -13,7 +14,6 @@ from audiox_core.media.pixels import resize_pictures
 from audiox_core.model.conditioners import project_rows
 from audiox_core.model.encoders import encode_clip, encode_text
 from audiox_core.model.synchformer import encode, normalise, segments
-from audiox_core.pipeline import guided
 
 SECOND = 44100
 KEPT = 10 * SECOND

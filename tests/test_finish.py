@@ -12,20 +12,15 @@ def tones(*peaks: float) -> torch.Tensor:
     return torch.stack([torch.stack([peak * wave, -0.5 * peak * wave]) for peak in peaks])
 
 
-def test_the_length_is_exact():
-    assert finish(tones(0.5), seconds=10.0).shape == (1, 2, 441000)
-    assert finish(tones(0.5), seconds=0.1).shape == (1, 2, 4410)
-
-
 def test_only_what_would_clip_is_scaled_and_each_item_alone():
-    quiet, loud = finish(tones(0.25, 4.0), seconds=10.0)
-    assert torch.equal(quiet, tones(0.25)[0, :, :441000])
+    quiet, loud = finish(tones(0.25, 4.0))
+    assert torch.equal(quiet, tones(0.25)[0])
     assert loud.abs().max() == pytest.approx(1.0)
     assert torch.allclose(loud[1], -0.5 * loud[0])  # the channels keep their balance
 
 
 def test_normalising_fills_the_range_and_leaves_silence_silent():
-    sounds = finish(torch.cat((tones(0.25), torch.zeros(1, 2, 483328))), seconds=10.0, normalize=True)
+    sounds = finish(torch.cat((tones(0.25), torch.zeros(1, 2, 483328))), normalize=True)
     assert sounds[0].abs().max() == pytest.approx(1.0)
     assert not sounds[1].any()
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import sampling
+from .. import lengths, windows
 from ..checkpoint import Checkpoint
 from ..media.frames import read_clip
 from ..model.network import AudioXNetwork
-from ..pipeline import AudioX, Progress, Prompt, guided, no_progress, on_device
-from ..presets import SAMPLERS, RunSettings
+from ..pipeline import AudioX, Progress, Prompt, no_progress, on_device
+from ..presets import OBJECTIVES, Objective, RunSettings
+from ..runs import Known, guided, run_sampler, windowed
 from .cases import FilmCase, write_film
 
 BATCH = 16
@@ -101,7 +102,7 @@ def sample_many(
             context = context_of(model, network, prompts[part])
             if settings.cfg != 1:
                 context = torch.cat((context, steered_away_from(context)))
-            done.append(run(network, context, settings, seeds[part]))
+            done.append(run(network, context, OBJECTIVES[model.variant], settings, seeds[part]))
             progress("sample", first + len(prompts[part]), len(prompts))
     return torch.cat(done).float().cpu()
 
@@ -117,13 +118,14 @@ def context_of(model: AudioX, network: AudioXNetwork, prompts: Sequence[Prompt])
     return network.context(joined("text"), joined("clip_tokens"), joined("sync_features"), joined("audio"))
 
 
-def run(network: AudioXNetwork, context: Tensor, settings: RunSettings, seeds: Sequence[int]) -> Tensor:
+def run(
+    network: AudioXNetwork, context: Tensor, objective: Objective, settings: RunSettings, seeds: Sequence[int]
+) -> Tensor:
     """Latents of one batch; context holds a row for each seed and, with guidance, one more each to steer away from."""
-    sizes, noise = network.sizes.transformer, sampling.SeededNoise(seeds)
-    velocity = guided(network, network.prepare(context), settings.cfg)
-    start = noise(torch.empty(len(seeds), sizes.latent_channels, sizes.latent_length, device=context.device))
-    denoise = sampling.from_velocity(velocity)
-    return SAMPLERS[settings.sampler](denoise, start, sampling.flow_sigmas(settings.steps), noise)
+    velocity = guided(windowed(network, [context], windows.line(lengths.LATENT_FRAMES)), settings)
+    channels = network.sizes.transformer.latent_channels
+    nothing = torch.zeros(1, channels, lengths.LATENT_FRAMES, device=context.device)
+    return run_sampler(velocity, objective, settings, seeds, Known(nothing))
 
 
 def decode_many(model: AudioX, latents: Tensor, progress: Progress = no_progress) -> Iterator[np.ndarray]:

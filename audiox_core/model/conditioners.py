@@ -47,6 +47,11 @@ class VideoSizes:
     def heads(self) -> int:
         return self.attention_width // TEMPORAL_HEAD_WIDTH
 
+    @property
+    def clip_rows(self) -> int:
+        """CLIP tokens of 10 s of video: 2500."""
+        return self.frames * self.tokens_per_frame
+
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VideoSizes:
         """Sizes from native names and shapes, names relative to the conditioner."""
@@ -102,7 +107,7 @@ class VideoConditioner(nn.Module):
         self.sizes = sizes
         self.empty_tokens = table(sizes.tokens, sizes.width, operations=operations, device=device)
         self.position_embedding = table(sizes.frames, sizes.width, operations=operations, device=device)
-        self.proj = operations.Linear(sizes.frames * sizes.tokens_per_frame, sizes.tokens, **factory)
+        self.proj = operations.Linear(sizes.clip_rows, sizes.tokens, **factory)
         if sizes.sync_rows:
             self.sync_weight = table(1, 1, operations=operations, device=device)
             self.proj_sync = operations.Linear(sizes.sync_rows, sizes.tokens, **factory)
@@ -135,7 +140,7 @@ class VideoConditioner(nn.Module):
 
         A model without Synchformer leaves sync_features out of account.
         """
-        self.check("CLIP tokens", clip_tokens, self.sizes.frames * self.sizes.tokens_per_frame)
+        self.check("CLIP tokens", clip_tokens, self.sizes.clip_rows)
         seen = project_rows(self.temporal(clip_tokens, attention), self.proj)
         if not self.sizes.sync_rows:
             return seen
@@ -155,6 +160,11 @@ class AudioSizes:
     latent_channels: int = 64
     latent_length: int = 215
     tokens: int = 128
+
+    @property
+    def prompt_length(self) -> int:
+        """Length of the last dimension of an encoded 10 s prompt."""
+        return self.latent_length
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> AudioSizes:
@@ -217,6 +227,11 @@ class FrameAudioSizes:
     latent_channels: int = 64
     tokens: int = 215
 
+    @property
+    def prompt_length(self) -> int:
+        """Length of the last dimension of an encoded 10 s prompt."""
+        return self.tokens
+
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> FrameAudioSizes:
         """Sizes from native names and shapes, names relative to the conditioner."""
@@ -254,6 +269,11 @@ class MelAudioSizes:
     def tokens(self) -> int:
         """Tokens of a 10 s prompt."""
         return mel_frames(PROMPT_SAMPLES)
+
+    @property
+    def prompt_length(self) -> int:
+        """Length of the last dimension of an encoded 10 s prompt."""
+        return self.tokens
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> MelAudioSizes:

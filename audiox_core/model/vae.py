@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import AudioXError
-from ..lengths import PROMPT_SAMPLES
+from ..lengths import LATENT_FRAMES, PROMPT_SAMPLES
 
 DILATIONS = (1, 3, 9)
 """Dilations of the three residual units in a block."""
@@ -61,6 +61,14 @@ class VAESizes:
         for stride in reversed(self.strides):
             reach = reach * stride + 3 * stride // 2 + UNITS_REACH
         return -(-(reach + UNIT_KERNEL // 2) // self.samples_per_latent)
+
+    @property
+    def decode_reach(self) -> int:
+        """Latent frames to either side of a frame that its decoded samples can depend on, rounded up."""
+        reach = UNIT_KERNEL // 2  # the last convolution
+        for stride in self.strides:
+            reach = -(-(reach + UNITS_REACH + 3 * stride // 2) // stride)
+        return reach + UNIT_KERNEL // 2
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> "VAESizes":
@@ -292,7 +300,11 @@ class OobleckVAE(nn.Module):
             raise AudioXError(
                 f"The sound has {audio.shape[2]} samples; the VAE needs at least {self.sizes.samples_per_latent}."
             )
-        return self.encoder(audio)
+        per_latent, reach = self.sizes.samples_per_latent, self.sizes.reach_latents
+        # Long sound goes through all layers piece by piece: the encoder's results between blocks are large.
+        return in_pieces(
+            self.encoder, audio, piece=LATENT_FRAMES * per_latent, margin=reach * per_latent, down=per_latent
+        )
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """The latent's mean, (B, latent_channels, L // 2048)."""
@@ -311,7 +323,8 @@ class OobleckVAE(nn.Module):
                 f"The VAE decodes latents of shape (batch, {self.sizes.latent_channels}, frames), "
                 f"got {tuple(latent.shape)}."
             )
-        return self.decoder(latent)
+        per_latent, reach = self.sizes.samples_per_latent, self.sizes.decode_reach
+        return in_pieces(self.decoder, latent, piece=LATENT_FRAMES, margin=reach, up=per_latent)
 
 
 def silence_statistics(vae: OobleckVAE, samples: int = PROMPT_SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,6 +22,11 @@ def flow_sigmas(steps: int, start: float = 1.0) -> list[float]:
     return [start * (1 - i / steps) for i in range(steps)] + [0.0]
 
 
+def add_flow_noise(sound: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """A known latent at a time of the flow."""
+    return (1 - sigma) * sound + sigma * noise
+
+
 def sample_renoise(
     denoise: Denoise, x: Tensor, sigmas: Sequence[float], noise: Noise, callback: Callback | None = None
 ) -> Tensor:

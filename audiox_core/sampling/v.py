@@ -42,6 +42,11 @@ def v_sigmas(steps: int, start: float = 1.0) -> list[float]:
     return polyexponential_sigmas(steps, SIGMA_MIN, SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN) ** start)
 
 
+def add_v_noise(sound: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """A known latent at a sigma."""
+    return sound + sigma * noise
+
+
 def v_scalings(sigma: float) -> tuple[float, float, float, float]:
     """What k-diffusion calls c_skip, c_out and c_in, and the network's time."""
     total = sigma**2 + 1

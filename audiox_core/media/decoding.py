@@ -1,0 +1,62 @@
+"""From latents to just the samples that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import AudioXError
+from ..lengths import DECODE_REACH, SAMPLE_RATE, SAMPLES_PER_LATENT, frames_from_samples
+
+Decode = Callable[[Tensor], Tensor]
+"""Sound (B, channels, frames * 2048) of a latent (B, 64, frames)."""
+
+JOIN_SAMPLES = 4096
+"""Samples over which a loop passes into its shifted self where its length is no whole number of latent frames."""
+
+
+def decode_part(decode: Decode, latent: Tensor, samples: int) -> Tensor:
+    """The first `samples` of a latent's sound; frames that they do not depend on are not decoded.
+
+    Raises:
+        AudioXError: the latent is shorter.
+    """
+    frames = frames_from_samples(samples)
+    check_frames(latent, samples, frames)
+    return decode(latent[..., : frames + DECODE_REACH])[..., :samples]
+
+
+def decode_loop(decode: Decode, latent: Tensor, samples: int) -> Tensor:
+    """The sound of a latent whose end meets its beginning, `samples` long and without a seam.
+
+    The frames are decoded as one period of an endless sound. It is up to 2047 samples too long; these are taken out
+    at the end, where the sound passes into itself shifted by as many.
+
+    Raises:
+        AudioXError: the latent has another number of frames than the sound needs.
+    """
+    frames = frames_from_samples(samples)
+    check_frames(latent, samples, frames)
+    latent = latent[..., :frames]
+    places = torch.arange(-DECODE_REACH, frames + DECODE_REACH) % frames
+    margin = DECODE_REACH * SAMPLES_PER_LATENT
+    sound = decode(latent[..., places])[..., margin : margin + frames * SAMPLES_PER_LATENT]
+    excess = sound.shape[-1] - samples
+    if excess == 0:
+        return sound
+    joined = min(JOIN_SAMPLES, samples)
+    fade = torch.linspace(0, 1, joined, dtype=sound.dtype, device=sound.device)
+    out = sound[..., :samples].clone()
+    out[..., -joined:].lerp_(sound[..., -joined:], fade)
+    return out
+
+
+def check_frames(latent: Tensor, samples: int, frames: int) -> None:
+    if latent.shape[-1] < frames:
+        held = latent.shape[-1] * SAMPLES_PER_LATENT / SAMPLE_RATE
+        raise AudioXError(
+            f"A sound of {samples / SAMPLE_RATE:.2f} s was asked for, but the latent holds {held:.2f} s: ask for "
+            "less, or sample a longer latent."
+        )
