@@ -88,9 +88,27 @@ def windows_from_good_frames(frames: int) -> int:
     return 1 + max(0, math.ceil((frames - GOOD_FRAMES) / WINDOW_HOP))
 
 
+def latent_frames(seconds: float, *, loop: bool = False) -> int:
+    """Frames of the latent that a sound of a length is sampled as: whole windows, or just its own for a loop."""
+    if loop:
+        return frames_from_samples(samples_from_seconds(seconds))
+    return frames_from_windows(windows_from_seconds(seconds))
+
+
 def frames_from_windows(windows: int) -> int:
     """Latent frames of a number of windows."""
     return LATENT_FRAMES + (windows - 1) * WINDOW_HOP
+
+
+def whole_frames(frames: int) -> int:
+    """Frames of a latent with sound to make added at its end, until it is whole windows whose prompts reach it all.
+
+    One that is whole windows already stays as it is, though the prompts may not reach its last second.
+    """
+    windows = windows_from_good_frames(frames)
+    if windows > 1 and frames == frames_from_windows(windows - 1):
+        return frames
+    return frames_from_windows(windows)
 
 
 def windows_from_frames(frames: int) -> int:
@@ -108,3 +126,8 @@ def windows_from_frames(frames: int) -> int:
             "give that, or AudioX Sample, which takes any length."
         )
     return windows
+
+
+def samples_of_latent(frames: int) -> int:
+    """Samples of a sound of which nothing but its latent is known: all, but 10 s of one whole window."""
+    return PROMPT_SAMPLES if frames == LATENT_FRAMES else frames * SAMPLES_PER_LATENT

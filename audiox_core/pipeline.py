@@ -29,7 +29,7 @@ from .model.synchformer import encode as encode_sync
 from .model.vae import OobleckVAE
 from .presets import OBJECTIVES, RunSettings
 from .prompts import Prompt, encode_prompt
-from .runs import Known, guided, run_sampler, whole_windows, windowed
+from .runs import Known, guided, run_sampler, windowed
 
 Progress = Callable[[str, int, int], None]
 """progress(stage, done, total); may raise to stop."""
@@ -179,12 +179,13 @@ class AudioX:
         self, network: AudioXNetwork, known: Known | None, seconds: float, loop: bool
     ) -> tuple[Known, list[windows.Window]]:
         """What the run starts from, on the device, and the windows it is made of."""
-        lengths.check_length(seconds)
         if known is None:
-            frames = lengths.frames_from_samples(lengths.samples_from_seconds(seconds))
-            known = Known(torch.zeros(1, network.sizes.transformer.latent_channels, frames))
+            lengths.check_length(seconds)
+            channels = network.sizes.transformer.latent_channels
+            frames = lengths.latent_frames(seconds, loop=loop)
+            known = Known(torch.zeros(1, channels, frames))
         if not loop:
-            known = known.padded(whole_windows(known.latent.shape[-1]))
+            known = known.padded(lengths.whole_frames(known.latent.shape[-1]))
         frames = known.latent.shape[-1]
         known = replace(known, latent=known.latent.to(self.device))
         return known, windows.circle(frames) if loop else windows.line(frames)

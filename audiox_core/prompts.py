@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .errors import AudioXError
-from .lengths import CLIP_SECONDS, WINDOW_HOP_SECONDS
+from .lengths import CLIP_SECONDS, PROMPT_SAMPLES, WINDOW_HOP_SECONDS, check_length, windows_from_seconds
+from .media.audio import prepare_prompt
 from .model.conditioners import AudioSizes, FrameAudioSizes, MelAudioSizes
 from .model.mel import log_mel
 from .model.network import NetworkSizes
@@ -101,6 +103,57 @@ def side_by_side(windows: Sequence[Tensor | None], dim: int) -> Tensor | None:
     if like is None:
         return None
     return torch.cat([torch.zeros_like(like) if window is None else window for window in windows], dim=dim)
+
+
+def encode_windows(
+    read: Callable[[float], Sequence[Tensor]],
+    encode: Callable[..., tuple[Tensor, Tensor | None]],
+    start: float,
+    seconds: float,
+) -> tuple[Tensor | None, Tensor | None]:
+    """CLIP tokens and Synchformer features of a video for a sound of a length, as `Prompt` holds them.
+
+    read(time): the frames of the 10 s from a time on. encode(*frames): what the encoders make of them. An all-black
+    window is no video, as upstream takes an all-black video and the weights know it.
+    """
+    windows = []
+    for i in range(windows_from_seconds(seconds)):
+        frames = read(start + i * WINDOW_HOP_SECONDS)
+        windows.append(encode(*frames) if frames[0].any() else (None, None))
+    clip_tokens, sync_features = zip(*windows, strict=True)
+    return side_by_side(clip_tokens, 1), side_by_side(sync_features, 1)
+
+
+def covered_seconds(length: float | None, start: float, seconds: float) -> float:
+    """Seconds of a video from `start` on, at most `seconds`, or all of it for 0.
+
+    length: the video's, None for a still, which is 10 s long unless asked for longer.
+
+    Raises:
+        AudioXError: the start lies beyond the end, or the sound would be too long.
+    """
+    if length is None:
+        return seconds or CLIP_SECONDS
+    if start >= length:
+        raise AudioXError(
+            f"The start time {start:g} s lies beyond the end of the video, which is {length:.2f} s long; start earlier."
+        )
+    covered = min(length - start, seconds or math.inf)
+    check_length(covered)
+    return covered
+
+
+def window_of_sound(waveform: Tensor, sample_rate: int, start: float, window: int) -> Tensor:
+    """What a window hears of a sound (channels, samples) that is a prompt from `start` on: (2, 441000) at 44.1 kHz.
+
+    As upstream has it, a prompt shorter than 10 s gets silence in front of it; a later window gets it at its end.
+    """
+    if window == 0:
+        return prepare_prompt(waveform, sample_rate, start=start)
+    start += window * WINDOW_HOP_SECONDS
+    if start >= waveform.shape[-1] / sample_rate:
+        return torch.zeros(2, PROMPT_SAMPLES)
+    return prepare_prompt(waveform, sample_rate, start=start, pad="end")
 
 
 def draw_masks(

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from . import sampling
 from .errors import AudioXError
-from .lengths import frames_from_windows, windows_from_good_frames
 from .model.network import AudioXNetwork
 from .presets import Objective, RunSettings
 from .windows import Window, over_windows
@@ -42,11 +41,6 @@ class Known:
         missing = frames - self.latent.shape[-1]
         made = self.made if self.made is None else F.pad(self.made, (0, missing), value=1.0)
         return Known(F.pad(self.latent, (0, missing)), made, self.start)
-
-
-def whole_windows(frames: int) -> int:
-    """Frames of the windows whose prompts reach all of a latent; no fewer than those of one."""
-    return frames_from_windows(windows_from_good_frames(frames))
 
 
 def windowed(network: AudioXNetwork, contexts: Sequence[Tensor], windows: Sequence[Window]) -> sampling.Velocity:

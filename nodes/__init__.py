@@ -5,9 +5,10 @@ from comfy_api.latest import ComfyExtension, io
 from .decode import VAEDecode
 from .encode import EncodeAudio, EncodeText, EncodeVideo
 from .folders import register_folders
+from .latent import EmptyLatent, MaskRange, VAEEncode
 from .load import Load
 from .mux import MuxVideo
-from .sample import EmptyLatent, Sample
+from .sample import Sample
 
 
 class AudioXExtension(ComfyExtension):
@@ -15,7 +16,18 @@ class AudioXExtension(ComfyExtension):
         register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [Load, EncodeText, EncodeVideo, EncodeAudio, EmptyLatent, Sample, VAEDecode, MuxVideo]
+        return [
+            Load,
+            EncodeText,
+            EncodeVideo,
+            EncodeAudio,
+            EmptyLatent,
+            VAEEncode,
+            MaskRange,
+            Sample,
+            VAEDecode,
+            MuxVideo,
+        ]
 
 
 async def comfy_entrypoint() -> AudioXExtension:

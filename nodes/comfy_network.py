@@ -14,13 +14,22 @@ import comfy.supported_models_base
 import torch
 
 from ..audiox_core.errors import AudioXError
+from ..audiox_core.lengths import LATENT_FRAMES, windows_from_frames
 from ..audiox_core.model.latents import sounds_per_prompt
 from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
 from ..audiox_core.presets import OBJECTIVES, V
+from ..audiox_core.prompts import Prompt
 from ..audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
+from ..audiox_core.windows import circle, line, over_windows
 
 CLIP_TOKENS, SYNC_FEATURES, AUDIO = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio"
 """Keys of a conditioning's dictionary that carry encoder outputs from the encode nodes to the model."""
+
+STILL = "audiox_still"
+"""Key of a conditioning whose video is one picture, so that it serves a sound of any length."""
+
+LOOP = "audiox_loop"
+"""Key of a sound whose end meets its beginning: of a LATENT, of its conditionings, of transformer_options."""
 
 PRESENT = "pooled_output"
 """Key that tells a prompt (one) from one that ConditioningZeroOut made unconditional (zero)."""
@@ -42,8 +51,19 @@ class ComfyNetwork(AudioXNetwork):
         super().__init__(sizes, operations, dtype, device, prompt_operations=comfy.ops.manual_cast)
         self.dtype = dtype
 
-    def forward(self, x, timestep, prepared=None, transformer_options=None, **unused):
-        return super().forward(x, timestep, prepared, comfy_attention(transformer_options))
+    def forward(self, x, timestep, prepared=None, contexts=None, transformer_options=None, **unused):
+        """prepared: one prompt for the whole sound. contexts (C, windows, tokens, width): a prompt for each window."""
+        attention = comfy_attention(transformer_options)
+        loop = (transformer_options or {}).get(LOOP, False)
+
+        def evaluate(window: int, part: torch.Tensor) -> torch.Tensor:
+            rows = prepared if contexts is None else self.prepare(contexts[:, window])
+            return super(ComfyNetwork, self).forward(part, timestep, rows, attention)
+
+        if not loop and x.shape[-1] <= LATENT_FRAMES:
+            return evaluate(0, x)
+        windows = circle(x.shape[-1]) if loop else line(x.shape[-1])
+        return over_windows(evaluate, x, windows).to(x)
 
 
 class CONDPrepared(comfy.conds.CONDRegular):
@@ -68,24 +88,43 @@ class AudioXModel(comfy.model_base.BaseModel):
         return timestep / getattr(self.model_sampling, "multiplier", 1.0)
 
     def extra_conds(self, **kwargs):
-        network, device = self.diffusion_model, kwargs["device"]
+        network, dtype = self.diffusion_model, self.get_dtype_inference()
         # The prompt is fused once a run, so it can be done in float32 whatever the transformer's weights are.
-        place = {"device": device, "dtype": torch.float32}
-        text = kwargs["cross_attn"].to(**place)
-        if not text.any():  # no text, or zeroed out: what remains of it is the batch, not the width
-            text = text.new_zeros(text.shape[0], 1, network.sizes.transformer.context_width)
-        elif text.shape[1] < network.sizes.text_tokens:
-            raise AudioXError(
-                f"The text embedding has {text.shape[1]} tokens, expected {network.sizes.text_tokens} or more, as T5 "
-                "gives: use T5-base (CLIPLoader type stable_audio), not another CLIP."
-            )
+        place = {"device": kwargs["device"], "dtype": torch.float32}
+        loop = kwargs.get(LOOP, False)
+        windows = 1 if loop else windows_from_frames(kwargs["noise"].shape[-1])
+        text = text_tokens(kwargs["cross_attn"].to(**place), network.sizes)
         if is_unconditional(kwargs):
-            context = network.null_context(text.shape[0], text)
-        else:
-            encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO))
-            encoded = [None if x is None else x.to(**place) for x in encoded]
-            context = network.context(text, *encoded, attention=comfy_attention())
-        return {"prepared": CONDPrepared(network.prepare(context.to(self.get_dtype_inference())))}
+            return {"prepared": CONDPrepared(network.prepare(network.null_context(len(text), text).to(dtype)))}
+        prompt = Prompt(text, *(kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO, STILL)))
+        prompt.check_fits(windows, loop, network.sizes)
+        contexts = [
+            fused(network, prompt.at(i, network.sizes), place).to(dtype)
+            for i in range(min(prompt.windows(network.sizes), windows))
+        ]
+        if len(contexts) == 1:
+            return {"prepared": CONDPrepared(network.prepare(contexts[0]))}
+        return {"contexts": CONDPrepared(torch.stack(contexts, dim=1))}
+
+
+def fused(network: ComfyNetwork, prompt: Prompt, place: dict) -> torch.Tensor:
+    """The prompt of one window (C, tokens, width)."""
+    encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio)
+    return network.context(
+        prompt.text, *(None if x is None else x.to(**place) for x in encoded), attention=comfy_attention()
+    )
+
+
+def text_tokens(text: torch.Tensor, sizes: NetworkSizes) -> torch.Tensor:
+    """Text tokens (C, tokens, width) in the width of the model; AudioXError for those of another encoder than T5."""
+    if not text.any():  # no text, or zeroed out: what remains of it is the batch, not the width
+        return text.new_zeros(text.shape[0], 1, sizes.transformer.context_width)
+    if text.shape[1] < sizes.text_tokens:
+        raise AudioXError(
+            f"The text embedding has {text.shape[1]} tokens, expected {sizes.text_tokens} or more, as T5 "
+            "gives: use T5-base (CLIPLoader type stable_audio), not another CLIP."
+        )
+    return text
 
 
 def is_unconditional(cond: dict) -> bool:

@@ -6,9 +6,12 @@ import torch
 from comfy_api.latest import io
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import CLIP_SECONDS
+from ..audiox_core.lengths import LONGEST_SECONDS, samples_from_seconds, samples_of_latent
+from ..audiox_core.media.decoding import decode_loop, decode_part
 from ..audiox_core.media.levels import finish
-from .sample import SECONDS
+from ..audiox_core.media.splice import splice
+from .comfy_network import LOOP
+from .latent import ORIGINAL, RANGES, SECONDS
 
 
 class VAEDecode(io.ComfyNode):
@@ -20,7 +23,8 @@ class VAEDecode(io.ComfyNode):
             category="audio/AudioX",
             description=(
                 "Decodes a latent to 44.1 kHz stereo sound of the length asked for. Loud sound is scaled down just "
-                "enough not to clip; nothing is made louder unless normalize is on."
+                "enough not to clip; nothing is made louder unless normalize is on. What a range left as it was comes "
+                "out to the sample."
             ),
             search_aliases=["latent to audio", "vae decode audio", "audiox"],
             inputs=[
@@ -31,7 +35,7 @@ class VAEDecode(io.ComfyNode):
                     optional=True,
                     default=0.0,
                     min=0.0,
-                    max=CLIP_SECONDS,
+                    max=LONGEST_SECONDS,
                     step=0.01,
                     tooltip="Length of the sound; 0 takes the length set in Empty AudioX Latent.",
                 ),
@@ -55,7 +59,15 @@ class VAEDecode(io.ComfyNode):
             )
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it anew.")
-        waveform = vae.decode(samples).movedim(-1, 1)  # (B, 2, samples)
-        wanted = seconds or latent.get(SECONDS, CLIP_SECONDS)
-        waveform = finish(waveform.float(), seconds=wanted, normalize=normalize)
-        return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate})
+        wanted = seconds or latent.get(SECONDS)
+        length = samples_from_seconds(wanted) if wanted else samples_of_latent(samples.shape[-1])
+
+        def decoded(part: torch.Tensor) -> torch.Tensor:
+            return vae.decode(part).movedim(-1, 1).float()  # (B, 2, samples)
+
+        waveform = (decode_loop if latent.get(LOOP) else decode_part)(decoded, samples, length)
+        if RANGES in latent:
+            waveform = splice(waveform, latent[ORIGINAL][..., :length].to(waveform), latent[RANGES])
+        return io.NodeOutput(
+            {"waveform": finish(waveform, normalize=normalize), "sample_rate": vae.audio_sample_rate}
+        )

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import torch
 from comfy_api.latest import io
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.media.audio import prepare_prompt
-from ..audiox_core.media.frames import frames_from_images
+from ..audiox_core.lengths import CLIP_SECONDS, LONGEST_SECONDS, windows_from_seconds
 from ..audiox_core.model.encoders import TEXT_TOKENS
-from ..audiox_core.prompts import encode_prompt
-from .comfy_network import AUDIO, CLIP_TOKENS, SYNC_FEATURES
+from ..audiox_core.prompts import covered_seconds, encode_prompt, encode_windows, side_by_side, window_of_sound
+from .comfy_network import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
 from .sound import require_sound
-from .video import frames_of_video
+from .video import image_footage, video_footage
 
 
 def _conditioning_input() -> io.Conditioning.Input:
@@ -88,8 +88,8 @@ class EncodeVideo(io.ComfyNode):
             display_name="AudioX Encode Video Prompt",
             category="audio/AudioX",
             description=(
-                "Encodes 10 s of a video (what is seen, and when it happens) for sound that fits it. Only the "
-                "frames needed are read. A still image works as a video."
+                "Encodes a video (what is seen, and when it happens) for sound that fits it, 10 s of it or more. Only "
+                "the frames needed are read. A still image works as a video of any length."
             ),
             search_aliases=["video to audio", "video to sound", "foley", "soundtrack", "image to audio", "audiox"],
             inputs=[
@@ -113,7 +113,7 @@ class EncodeVideo(io.ComfyNode):
                     min=0.0,
                     max=86400.0,
                     step=0.01,
-                    tooltip="Second of the video at which the 10 s begin.",
+                    tooltip="Second of the video at which the sound begins.",
                 ),
                 io.Combo.Input(
                     "frame_sampling",
@@ -123,13 +123,36 @@ class EncodeVideo(io.ComfyNode):
                     tooltip="by time takes the frame at each time, right for any rate. official stride repeats "
                     "upstream's reader, which drifts unless the video has 25 or 50 frames a second.",
                 ),
+                io.Float.Input(
+                    "seconds",
+                    optional=True,
+                    default=CLIP_SECONDS,
+                    min=0.0,
+                    max=LONGEST_SECONDS,
+                    step=0.01,
+                    tooltip="How much of the video to look at: as long as the sound shall be. 0 is all of it.",
+                ),
             ],
-            outputs=[io.Conditioning.Output(tooltip="The prompt with this video.")],
+            outputs=[
+                io.Conditioning.Output(tooltip="The prompt with this video."),
+                io.Float.Output(
+                    display_name="seconds",
+                    tooltip="Length of the video from start on, at most seconds: for Empty AudioX Latent.",
+                ),
+            ],
         )
 
     @classmethod
     def execute(
-        cls, video_encoder, video=None, images=None, conditioning=None, fps=24.0, start=0.0, frame_sampling="by time"
+        cls,
+        video_encoder,
+        video=None,
+        images=None,
+        conditioning=None,
+        fps=24.0,
+        start=0.0,
+        frame_sampling="by time",
+        seconds=CLIP_SECONDS,
     ) -> io.NodeOutput:
         if video_encoder is None:
             raise AudioXError(
@@ -139,18 +162,19 @@ class EncodeVideo(io.ComfyNode):
         if (video is None) == (images is None):
             given = "neither" if video is None else "both"
             raise AudioXError(f"A video or images are expected, {given} given: connect exactly one of the two.")
-        stride = frame_sampling == "official stride"
-        requests = video_encoder.requests()
-        if video is not None:
-            frames = frames_of_video(video, requests, start, stride)
+        requests, stride = video_encoder.requests(), frame_sampling == "official stride"
+        if video is None:
+            opened = contextlib.nullcontext(image_footage(images, fps, requests, stride))
         else:
-            frames = frames_from_images(
-                images[..., :3], fps, requests, start=start, stride_sampling=stride
+            opened = video_footage(video, requests, stride)
+        with opened as footage:
+            still = footage.seconds is None
+            covered = covered_seconds(footage.seconds, start, seconds)
+            encoded = encode_windows(
+                footage.read, video_encoder.encode, start, CLIP_SECONDS if still else covered
             )
-        values = {CLIP_TOKENS: None, SYNC_FEATURES: None}
-        if frames[0].any():  # upstream takes an all-black video as none at all, and the weights know it so
-            values = dict(zip(values, video_encoder.encode(*frames), strict=True))
-        return io.NodeOutput(with_values(conditioning, values))
+        values = dict(zip((CLIP_TOKENS, SYNC_FEATURES, STILL), (*encoded, still), strict=True))
+        return io.NodeOutput(with_values(conditioning, values), covered)
 
 
 class EncodeAudio(io.ComfyNode):
@@ -200,26 +224,40 @@ class EncodeAudio(io.ComfyNode):
                     advanced=True,
                     tooltip="For sample and random_mask; apart from the sampler's seed, so re-rolling encodes nothing.",
                 ),
+                io.Float.Input(
+                    "seconds",
+                    optional=True,
+                    default=CLIP_SECONDS,
+                    min=0.0,
+                    max=LONGEST_SECONDS,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Up to 10: one prompt for the whole sound. Longer: the prompt runs along with a sound of "
+                    "that length, each part of which hears its own 10 s. 0 is all of it.",
+                ),
             ],
             outputs=[io.Conditioning.Output(tooltip="The prompt with this sound.")],
         )
 
     @classmethod
     def execute(
-        cls, vae, audio, conditioning=None, start=0.0, latent="sample", random_mask=False, seed=0
+        cls, vae, audio, conditioning=None, start=0.0, latent="sample", random_mask=False, seed=0, seconds=CLIP_SECONDS
     ) -> io.NodeOutput:
         if not hasattr(vae, "prompt_sizes"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_sound(audio)
-        prompts = torch.stack(
-            [prepare_prompt(item, audio["sample_rate"], start=start) for item in audio["waveform"]]
-        )  # (B, 2, samples)
-        encoded = encode_prompt(
-            vae.prompt_sizes,
-            prompts,
-            vae.encode_statistics,
-            torch.Generator().manual_seed(seed),
-            use_mean=latent == "mean",
-            random_mask=random_mask,
-        )
-        return io.NodeOutput(with_values(conditioning, {AUDIO: encoded}))
+        rate, waveforms = audio["sample_rate"], audio["waveform"]
+        length = seconds or max(waveforms.shape[-1] / rate - start, CLIP_SECONDS)
+        generator = torch.Generator().manual_seed(seed)
+        encoded = [
+            encode_prompt(
+                vae.prompt_sizes,
+                torch.stack([window_of_sound(item, rate, start, i) for item in waveforms]),  # (B, 2, samples)
+                vae.encode_statistics,
+                generator,
+                use_mean=latent == "mean",
+                random_mask=random_mask,
+            )
+            for i in range(windows_from_seconds(length))
+        ]
+        return io.NodeOutput(with_values(conditioning, {AUDIO: side_by_side(encoded, -1)}))

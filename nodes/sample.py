@@ -1,4 +1,4 @@
-"""Empty latent and sampling."""
+"""Sampling."""
 
 from __future__ import annotations
 
@@ -8,63 +8,16 @@ import comfy.model_management
 import comfy.samplers
 import comfy.utils
 import latent_preview
+import node_helpers
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import io
 
 from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import CLIP_SECONDS, SAMPLES_PER_LATENT
-from ..audiox_core.model.mmdit import MMDiTSizes
-from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, SAMPLERS, Objective, run_settings
-from .comfy_network import PRESENT, AudioXModel
-
-SECONDS = "audiox_seconds"
-"""Key of a LATENT that tells VAE Decode how long the sound shall be."""
-
-
-class EmptyLatent(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AudioXEmptyLatent",
-            display_name="Empty AudioX Latent",
-            category="audio/AudioX",
-            description="An empty latent of the one length that AudioX-Turbo and its teacher make: 10 s of sound.",
-            search_aliases=["empty latent audio", "audiox"],
-            inputs=[
-                io.Float.Input(
-                    "seconds",
-                    optional=True,
-                    default=CLIP_SECONDS,
-                    min=0.1,
-                    max=CLIP_SECONDS,
-                    step=0.01,
-                    tooltip="Length of the sound. The model always makes 10 s; AudioX VAE Decode trims to this.",
-                ),
-                io.Int.Input(
-                    "batch_size",
-                    optional=True,
-                    default=1,
-                    min=1,
-                    max=64,
-                    tooltip="Sounds made at once; AudioX Sample gives item i the seed plus i.",
-                ),
-            ],
-            outputs=[io.Latent.Output(tooltip="For AudioX Sample, KSampler or SamplerCustom.")],
-        )
-
-    @classmethod
-    def execute(cls, seconds=CLIP_SECONDS, batch_size=1) -> io.NodeOutput:
-        sizes = MMDiTSizes()
-        samples = torch.zeros(
-            batch_size,
-            sizes.latent_channels,
-            sizes.latent_length,
-            device=comfy.model_management.intermediate_device(),
-        )
-        return io.NodeOutput(
-            {"samples": samples, "type": "audio", "downscale_ratio_temporal": SAMPLES_PER_LATENT, SECONDS: seconds}
-        )
+from ..audiox_core.lengths import whole_frames
+from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, SAMPLERS, Objective, RunSettings, run_settings
+from .comfy_network import LOOP, PRESENT, AudioXModel
 
 
 class Sample(io.ComfyNode):
@@ -148,6 +101,17 @@ class Sample(io.ComfyNode):
                     tooltip="Above 0 keeps strong guidance from exaggerating: how far its output is scaled back to the "
                     "deviation of the unguided one.",
                 ),
+                io.Float.Input(
+                    "video_cfg",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="How strongly the video, image and audio prompts count, apart from the text, which cfg "
+                    "then is for. 0 takes cfg for all. Costs a third evaluation a step; needs guidance.",
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The sound's latent, for AudioX VAE Decode or VAE Decode Audio.")],
         )
@@ -165,6 +129,7 @@ class Sample(io.ComfyNode):
         sampler="auto",
         denoise=1.0,
         cfg_rescale=0.0,
+        video_cfg=0.0,
     ) -> io.NodeOutput:
         if not isinstance(model.model, AudioXModel):
             raise AudioXError(
@@ -174,27 +139,20 @@ class Sample(io.ComfyNode):
         variant = model.model.audiox_variant
         objective = OBJECTIVES[variant]
         settings = run_settings(
-            variant, steps=steps, cfg=cfg, sampler=sampler, rescale=cfg_rescale, guidance=model.model.audiox_guidance
+            variant,
+            steps=steps,
+            cfg=cfg,
+            sampler=sampler,
+            rescale=cfg_rescale,
+            video_cfg=video_cfg,
+            guidance=model.model.audiox_guidance,
         )
-        samples = latent["samples"]
-        if 0 in samples.shape:
-            raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")
-        if not torch.isfinite(samples).all():
-            raise AudioXError("The latent holds values that are not finite (NaN or infinite): remake it.")
+        check_latent(latent)
+        samples, mask = whole(latent)
         indices = latent.get("batch_index", range(samples.shape[0]))
         sigmas = objective.sigmas(settings.steps, denoise)
         noise = sampling.SeededNoise([(seed + i) % 2**64 for i in indices])
-        if settings.rescale and settings.cfg != 1:
-            model = model.clone()
-            model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
-        guider = comfy.samplers.CFGGuider(model)
-        guider.set_cfg(settings.cfg)
-        conds = {"positive": positive}
-        if settings.cfg == 1 and negative is not None:
-            logging.warning("AudioX Sample leaves the negative prompt out: it counts only with guidance (cfg above 1).")
-        if settings.cfg != 1:  # without guidance the negative prompt is not even fused
-            conds["negative"] = zeroed(positive) if negative is None else negative
-        guider.inner_set_conds(conds)
+        guider = guider_for(model, positive, negative, settings, objective, loop=latent.get(LOOP, False))
         out = guider.sample(
             noise(samples),
             samples,
@@ -202,13 +160,92 @@ class Sample(io.ComfyNode):
                 comfy_sampler(objective.samplers[settings.sampler], objective.step_noise(noise, sigmas))
             ),
             torch.tensor(sigmas),
-            denoise_mask=latent.get("noise_mask"),
+            denoise_mask=mask,
             callback=latent_preview.prepare_callback(model, settings.steps),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-        out = out.to(comfy.model_management.intermediate_device())
+        out = out[..., : latent["samples"].shape[-1]].to(comfy.model_management.intermediate_device())
         return io.NodeOutput({**latent, "samples": out})
+
+
+def check_latent(latent: dict) -> None:
+    """AudioXError for a latent that cannot be sampled."""
+    samples, mask = latent["samples"], latent.get("noise_mask")
+    if 0 in samples.shape:
+        raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")
+    if not torch.isfinite(samples).all():
+        raise AudioXError("The latent holds values that are not finite (NaN or infinite): remake it.")
+    if mask is not None and mask.ndim != 3:
+        raise AudioXError(
+            f"The latent's noise mask has the shape {list(mask.shape)}, which is a picture's: mark a range of a sound "
+            "with AudioX Mask Time Range, not with Set Latent Noise Mask."
+        )
+
+
+def whole(latent: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Samples and noise mask, padded with sound to make up to a length that windows have; a loop stays as it is."""
+    samples, mask = latent["samples"], latent.get("noise_mask")
+    frames = samples.shape[-1]
+    missing = 0 if latent.get(LOOP) or samples.ndim != 3 else whole_frames(frames) - frames
+    if mask is not None:
+        mask = F.pad(F.interpolate(mask.float(), frames), (0, missing), value=1.0)
+    return F.pad(samples, (0, missing)), mask
+
+
+class ApartGuider(comfy.samplers.CFGGuider):
+    """Guidance with a scale of its own for video and audio; see `sampling.away_from`."""
+
+    def __init__(self, model, video_scale: float) -> None:
+        super().__init__(model)
+        self.video_scale = video_scale
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        conds = [self.conds[name] for name in ("negative", "middle", "positive")]
+        options = {} if model_options is None else model_options
+        away, between, towards = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        return comfy.samplers.cfg_function(
+            self.inner_model,
+            towards,
+            sampling.away_from(between, away, self.cfg, self.video_scale),
+            self.cfg,
+            x,
+            timestep,
+            model_options=options,
+            cond=conds[2],
+            uncond=conds[0],
+        )
+
+
+def guider_for(
+    model, positive: list, negative: list | None, settings: RunSettings, objective: Objective, *, loop: bool
+) -> comfy.samplers.CFGGuider:
+    """ComfyUI's guidance for a run."""
+    if settings.cfg == 1 and negative is not None:
+        logging.warning("AudioX Sample leaves the negative prompt out: it counts only with guidance (cfg above 1).")
+    conds = {"positive": positive}
+    if settings.cfg != 1:  # without guidance the negative prompt is not even fused
+        conds["negative"] = zeroed(positive) if negative is None else negative
+    if settings.guided_apart:
+        conds["middle"] = without_words(positive)
+    if loop or settings.rescale:
+        model = model.clone()
+    if loop:
+        model.model_options["transformer_options"][LOOP] = True
+        conds = {
+            name: node_helpers.conditioning_set_values(entries, {LOOP: True}) for name, entries in conds.items()
+        }
+    if settings.rescale and settings.cfg != 1:
+        model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
+    guider = ApartGuider(model, settings.video_cfg) if settings.guided_apart else comfy.samplers.CFGGuider(model)
+    guider.set_cfg(settings.cfg)
+    guider.inner_set_conds(conds)
+    return guider
+
+
+def without_words(conditioning: list) -> list:
+    """The same prompts without their text."""
+    return [[torch.zeros_like(tokens), values] for tokens, values in conditioning]
 
 
 def zeroed(conditioning: list) -> list:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import comfy.model_management
@@ -13,7 +15,7 @@ import folder_paths
 import torch
 from comfy_api.latest import Input
 
-from ..audiox_core.errors import AudioXError
+from ..audiox_core.media.files import video_seconds
 from ..audiox_core.media.frames import FrameRequest, frames_from_images, read_clip
 
 
@@ -28,32 +30,53 @@ def trim_window(video: Input.Video) -> tuple[float, float] | None:
     return window() if window is not None else None
 
 
-def frames_of_video(
-    video: Input.Video, requests: Sequence[FrameRequest], start: float, stride_sampling: bool
-) -> tuple[torch.Tensor, ...]:
-    """uint8 frames (N, 3, size, size) of each request, from `start` seconds into the video as trimmed."""
+@dataclass(frozen=True)
+class Footage:
+    """A video or images to look at. read(start) gives uint8 frames (N, 3, size, size) of each request.
+
+    seconds: its length; None for a single picture, which has none.
+    """
+
+    read: Callable[[float], tuple[torch.Tensor, ...]]
+    seconds: float | None
+
+
+@contextlib.contextmanager
+def video_footage(
+    video: Input.Video, requests: Sequence[FrameRequest], stride_sampling: bool
+) -> Iterator[Footage]:
+    """A video as trimmed; readable inside the block."""
     if made_of_tensors(video):
         parts = video.get_components()
-        return frames_from_images(
-            parts.images, parts.frame_rate, requests, start=start, stride_sampling=stride_sampling
-        )
+        yield image_footage(parts.images, parts.frame_rate, requests, stride_sampling)
+        return
     window = trim_window(video)
-    if window is None:
-        with untrimmed_file(video) as source:
-            return read_clip(source, requests, start=start, stride_sampling=stride_sampling, progress=interruptible)
-    if window[1] and start >= window[1]:
-        raise AudioXError(
-            f"The start time {start:g} s lies beyond the end of the trimmed video, which is {window[1]:.2f} s long; "
-            "start earlier."
-        )
-    return read_clip(
-        video.get_stream_source(),
-        requests,
-        start=window[0] + start,
-        duration=window[1] - start if window[1] else None,
-        stride_sampling=stride_sampling,
-        progress=interruptible,
-    )
+    with contextlib.nullcontext(video.get_stream_source()) if window is not None else untrimmed_file(video) as source:
+        begin, duration = window or (0, 0)
+        length = min(video_seconds(source) - begin, duration or math.inf)
+
+        def read(start: float) -> tuple[torch.Tensor, ...]:
+            return read_clip(
+                source,
+                requests,
+                start=begin + start,
+                duration=length - start if duration else None,
+                stride_sampling=stride_sampling,
+                progress=interruptible,
+            )
+
+        yield Footage(read, length)
+
+
+def image_footage(
+    images: torch.Tensor, fps: float, requests: Sequence[FrameRequest], stride_sampling: bool
+) -> Footage:
+    """Images (N, H, W, C) shown `fps` a second; a single one for ever."""
+
+    def read(start: float) -> tuple[torch.Tensor, ...]:
+        return frames_from_images(images[..., :3], fps, requests, start=start, stride_sampling=stride_sampling)
+
+    return Footage(read, None if len(images) == 1 else len(images) / float(fps))
 
 
 def interruptible(done: int, total: int) -> None:

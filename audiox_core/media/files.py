@@ -110,6 +110,16 @@ def time_origin(stream) -> Fraction:
     return (stream.start_time or 0) * stream.time_base
 
 
+def video_seconds(source: Source) -> float:
+    """Length of a video's pictures; where the file does not tell it, its packets are read (not decoded)."""
+    with open_media(source) as container:
+        stream = video_stream(container, source)
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
+        return float(max(ends, default=0) * stream.time_base - time_origin(stream))
+
+
 def check_window(start: float, duration: float | None) -> None:
     """Refuse a part of a clip that cannot exist."""
     if not 0 <= start < float("inf"):
