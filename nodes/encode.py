@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 
 import torch
 from comfy_api.latest import io
@@ -12,11 +11,16 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS, LONGEST_SECONDS, windows_from_seconds
 from ..audiox_core.model.encoders import TEXT_TOKENS
 from ..audiox_core.prompts import covered_seconds, encode_prompt, encode_windows, side_by_side, window_of_sound
+from ..audiox_core.tasks import TASKS
 from .comfy_network import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
+from .notice import notice
 from .sound import require_sound
 from .video import image_footage, video_footage
+
+OWN_WORDS = "own words"
+"""The task that leaves the text to the user."""
 
 
 def _conditioning_input() -> io.Conditioning.Input:
@@ -45,39 +49,52 @@ class EncodeText(io.ComfyNode):
                     "'Generate general audio for the video' or 'Generate music for the video'.",
                 ),
                 _conditioning_input(),
+                io.Combo.Input(
+                    "task",
+                    optional=True,
+                    options=[OWN_WORDS, *TASKS],
+                    extra_dict={"sentences": TASKS},
+                    tooltip="Choosing one writes the sentence that the model was trained with, or an example, into "
+                    "text, for you to change. What stands in text counts; an empty text takes the task's sentence.",
+                ),
             ],
             outputs=[io.Conditioning.Output(tooltip="The prompt with this text.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, clip, text, conditioning=None) -> io.NodeOutput:
+    def execute(cls, clip, text, conditioning=None, task=OWN_WORDS) -> io.NodeOutput:
         if clip is None:
             raise AudioXError(
                 "There is no text encoder: choose t5-base as text_encoder in Load AudioX, or connect a CLIPLoader of "
                 "type stable_audio."
             )
-        tokens = clip.tokenize(text, disable_weights=True)
+        tokens = clip.tokenize(text if text.strip() else TASKS.get(task, text), disable_weights=True)
         if set(tokens) != {"t5base"}:
             raise AudioXError(
                 f"The text encoder is {', '.join(tokens)}, expected T5-base: choose it as text_encoder in Load AudioX, "
                 "or in a CLIPLoader of type stable_audio."
             )
-        tokens = cut_tokens(tokens, clip)
-        return io.NodeOutput(with_text(conditioning, clip.encode_from_tokens_scheduled(tokens)))
+        tokens, lost = cut_tokens(tokens, clip)
+        encoded = with_text(conditioning, clip.encode_from_tokens_scheduled(tokens))
+        if not lost:
+            return io.NodeOutput(encoded)
+        return io.NodeOutput(encoded, ui=notice(cls.hidden.unique_id, cut_sentence(lost)))
 
 
-def cut_tokens(tokens: dict[str, list], clip) -> dict[str, list]:
-    """Cut a tokenised prompt to the length AudioX was trained with, and say what was cut."""
-    out = {}
-    for key, rows in tokens.items():
-        row = [token for batch in rows for token in batch]
-        if len(row) > TEXT_TOKENS:
-            lost = row[TEXT_TOKENS - 1 : -1]
-            words = "".join(word for _, word in clip.tokenizer.untokenize(lost)).replace("▁", " ").strip()
-            logging.warning("AudioX prompts have %d tokens; %d were cut off: %s", TEXT_TOKENS, len(lost), words)
-            row = [*row[: TEXT_TOKENS - 1], row[-1]]
-        out[key] = [row]
-    return out
+def cut_tokens(tokens: dict[str, list], clip) -> tuple[dict[str, list], str]:
+    """A tokenised prompt cut to the length AudioX was trained with, and the words that were cut off."""
+    [(key, rows)] = tokens.items()
+    row = [token for batch in rows for token in batch]
+    if len(row) <= TEXT_TOKENS:
+        return {key: [row]}, ""
+    lost = row[TEXT_TOKENS - 1 : -1]
+    words = "".join(word for _, word in clip.tokenizer.untokenize(lost)).replace("▁", " ").strip()
+    return {key: [[*row[: TEXT_TOKENS - 1], row[-1]]]}, words
+
+
+def cut_sentence(words: str) -> str:
+    return f"The text is longer than the {TEXT_TOKENS} tokens that AudioX takes; this was cut off: {words}"
 
 
 class EncodeVideo(io.ComfyNode):
