@@ -125,20 +125,21 @@ class AudioX:
         (1, 256, 1723). random_mask masks it as upstream does, except in the first AudioX, where it is an error.
         """
 
-        def statistics(sound: Tensor) -> tuple[Tensor, Tensor]:
-            vae = self.load("vae", OobleckVAE, torch.float32)
-            with on_device(vae, self.device), torch.inference_mode():
-                mean, std = vae.encode_statistics(sound.to(self.device))
-                return mean.cpu(), std.cpu()
-
         return encode_prompt(
             self.checkpoint.sizes["network"].audio,
             prompt[None],
-            statistics,
+            self.encode_statistics,
             torch.Generator().manual_seed(seed),
             use_mean=use_mean,
             random_mask=random_mask,
         )
+
+    def encode_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+        """The VAE's mean and deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
+        vae = self.load("vae", OobleckVAE, torch.float32)
+        with on_device(vae, self.device), torch.inference_mode():
+            mean, std = vae.encode_statistics(sound.to(self.device))
+            return mean.cpu(), std.cpu()
 
     def sample(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.model_management
 import torch
 from comfy_api.latest import io
@@ -17,7 +19,7 @@ from ..audiox_core.lengths import (
     samples_from_seconds,
 )
 from ..audiox_core.media.audio import prepare_prompt
-from ..audiox_core.media.splice import made_frames, with_room
+from ..audiox_core.media.splice import checked_range, made_frames, place
 from ..audiox_core.model.mmdit import MMDiTSizes
 from .comfy_network import LOOP
 from .sound import require_sound
@@ -132,18 +134,13 @@ class VAEEncode(io.ComfyNode):
         if not hasattr(vae, "encode_statistics"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_sound(audio)
-        rate = audio["sample_rate"]
-        length = samples_at_model_rate(audio)
+        rate, length = audio["sample_rate"], samples_at_model_rate(audio)
         sound = torch.stack([prepare_prompt(item, rate, samples=length, pad="end") for item in audio["waveform"]])
-        first, last = samples_from_seconds(before), samples_from_seconds(after)
-        total = first + length + last
-        check_length(total / SAMPLE_RATE)
-        frames = latent_frames(total / SAMPLE_RATE)
-        padded = with_room(sound, first, frames * SAMPLES_PER_LATENT - first - length)
-        mean, _ = vae.encode_statistics(padded)
-        latent = audio_latent(mean, total, **{ORIGINAL: padded[..., :total]})
-        ranges = [(0, first), (first + length, total)]
-        return io.NodeOutput(with_ranges(latent, [each for each in ranges if each[0] < each[1]]))
+        placed = place(sound, before, after)
+        mean, _ = vae.encode_statistics(placed.padded)
+        return io.NodeOutput(
+            with_ranges(audio_latent(mean, placed.samples, **{ORIGINAL: placed.original}), placed.ranges)
+        )
 
 
 def samples_at_model_rate(audio: dict) -> int:
@@ -187,21 +184,13 @@ class MaskRange(io.ComfyNode):
                 "The latent holds no sound of which a part could be kept: connect AudioX VAE Encode, not an empty or "
                 "a sampled latent."
             )
-        length = latent[ORIGINAL].shape[-1]
-        first, last = samples_from_seconds(start), samples_from_seconds(end) if end else length
-        if not first < last or first >= length:
-            raise AudioXError(
-                f"The range is {start:g} to {end:g} s of a sound of {length / SAMPLE_RATE:.2f} s, expected a start "
-                "before its end and within the sound: change start or end."
-            )
-        return io.NodeOutput(with_ranges(latent, [(first, min(last, length))]))
+        return io.NodeOutput(with_ranges(latent, [checked_range(start, end, latent[ORIGINAL].shape[-1])]))
 
 
-def with_ranges(latent: dict, ranges: list[tuple[int, int]]) -> dict:
-    """A LATENT with further ranges (first, last) of samples to make anew; the padding after the sound is free too."""
+def with_ranges(latent: dict, ranges: Sequence[tuple[int, int]]) -> dict:
+    """A LATENT with further ranges (first, last) of samples to make anew."""
     ranges = [*latent.get(RANGES, []), *ranges]
     if not ranges:
         return latent
-    frames, length = latent["samples"].shape[-1], latent[ORIGINAL].shape[-1]
-    mask = made_frames([*ranges, (length, frames * SAMPLES_PER_LATENT)], frames)
+    mask = made_frames(ranges, latent[ORIGINAL].shape[-1], latent["samples"].shape[-1])
     return {**latent, RANGES: ranges, "noise_mask": mask[None, None]}  # (1, 1, frames): core's own masks are pictures

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
-from ..lengths import CLIP_SECONDS, PROMPT_SAMPLES, SAMPLE_RATE
+from ..lengths import CLIP_SECONDS, SAMPLE_RATE, windows_from_seconds
 from ..presets import SAMPLERS, run_settings
 from ..variants import VARIANTS
 from .progress import Bar
@@ -36,12 +37,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", help="sound to use as a prompt (a file with a sound track)")
     parser.add_argument("--audio-start", type=float, default=0.0, metavar="S", help="second at which to begin")
     parser.add_argument("--random-mask", action="store_true", help="mask the audio prompt as upstream does")
-    parser.add_argument("--seconds", type=float, default=CLIP_SECONDS, help="length, up to %(default)g")
+    parser.add_argument(
+        "--seconds", type=float, default=CLIP_SECONDS, help="length, up to 600; 0: the video's; default: %(default)g"
+    )
+    parser.add_argument("--loop", action="store_true", help="a sound whose end meets its beginning")
+    parser.add_argument("--edit", metavar="FILE", help="sound to work on: vary, make ranges anew, go on")
+    parser.add_argument(
+        "--range", action="append", default=[], metavar="START:END", help="part of --edit to make anew, the rest kept"
+    )
+    parser.add_argument("--before", type=float, default=0.0, metavar="S", help="seconds to make before --edit")
+    parser.add_argument("--after", type=float, default=0.0, metavar="S", help="seconds to make after --edit")
+    parser.add_argument(
+        "--denoise", type=float, default=1.0, metavar="X", help="below 1: how far the sound may leave --edit"
+    )
     parser.add_argument("--seed", type=int, default=0, help="noise; the same seed gives the same sound")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="sounds; the seeds count up from --seed")
     parser.add_argument("--steps", type=int, default=0, help="default: 4 for turbo, 50 for base, 250 for the others")
     parser.add_argument("--cfg", type=float, default=0.0, help="guidance; default: turbo none, base 6, the others 7")
     parser.add_argument("--cfg-rescale", type=float, default=0.0, metavar="X", help="0 to 1: keep guidance moderate")
+    parser.add_argument("--video-cfg", type=float, default=0.0, metavar="X", help="guidance of video and audio alone")
     parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
     parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
@@ -60,10 +74,9 @@ def run(args: argparse.Namespace) -> None:
     from ..checkpoint import open_checkpoint
     from ..pipeline import AudioX
 
-    if not 0 < args.seconds <= CLIP_SECONDS:
-        raise AudioXError(f"--seconds is {args.seconds:g}, expected more than 0 and at most {CLIP_SECONDS:g}.")
     if not 0 <= args.seed <= 2**64 - args.batch:
         raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
+    args.seconds = seconds_of(args)
     device = args.device or default_device()
     check_device(device)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
@@ -82,15 +95,20 @@ def run(args: argparse.Namespace) -> None:
         cfg=args.cfg,
         sampler=args.sampler,
         rescale=args.cfg_rescale,
+        video_cfg=args.video_cfg,
         guidance=checkpoint.guidance,
     )
     model = AudioX(checkpoint, device, dtype)
     print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
     with Bar() as bar:
         prompt, negative = prompts(model, args, settings.cfg, bar)
-        seeds = range(args.seed, args.seed + args.batch)
-        latent = model.sample(prompt, settings, list(seeds), negative, progress=bar)
-        sounds = model.decode(latent, seconds=args.seconds, normalize=args.normalize)
+        seeds = list(range(args.seed, args.seed + args.batch))
+        if args.edit:
+            sounds = edit(model, args, bar, prompt, settings, seeds, negative)
+        else:
+            length = {"seconds": args.seconds, "loop": args.loop}
+            latent = model.sample(prompt, settings, seeds, negative, **length, progress=bar)
+            sounds = model.decode(latent, **length, normalize=args.normalize)
     for path, sound in zip(outputs, sounds, strict=True):
         write(path, sound, args)
         print(path)
@@ -147,24 +165,82 @@ def output_paths(args: argparse.Namespace) -> list[Path]:
     return [out.with_stem(f"{out.stem}_{args.seed + i}") for i in range(args.batch)]
 
 
-def prompts(model, args: argparse.Namespace, cfg: float, bar: Bar):
-    """The encoded prompt, and the negative one where it counts."""
+def seconds_of(args: argparse.Namespace) -> float:
+    """Length of the sound to make."""
+    from ..lengths import check_length
+    from ..media.audio import read_audio
+    from ..media.files import video_seconds
+
+    if args.edit:
+        if args.loop:
+            raise AudioXError("--loop makes a sound from nothing: leave it out, or --edit.")
+        waveform, rate = read_audio(args.edit)
+        seconds = args.before + waveform.shape[1] / rate + args.after
+    elif args.range or args.before or args.after or args.denoise != 1:
+        raise AudioXError("--range, --before, --after and --denoise need a sound to work on: name it with --edit.")
+    elif args.seconds == 0 and args.video:
+        seconds = video_seconds(args.video) - args.video_start
+    else:
+        seconds = args.seconds
+    check_length(seconds)
+    return seconds
+
+
+def edit(model, args: argparse.Namespace, bar: Bar, prompt, settings, seeds: list[int], negative):
+    """Sounds (B, 2, samples) made of --edit."""
     from ..media.audio import prepare_prompt, read_audio
+    from ..media.splice import checked_range, made_frames, place, splice
+    from ..runs import Known
+
+    waveform, rate = read_audio(args.edit)
+    length = max(1, round(waveform.shape[1] * SAMPLE_RATE / rate))
+    placed = place(prepare_prompt(waveform, rate, samples=length, pad="end")[None], args.before, args.after)
+    ranges = [*placed.ranges, *(checked_range(*numbers(each), placed.samples) for each in args.range)]
+    mean, _ = model.encode_statistics(placed.padded)
+    made = made_frames(ranges, placed.samples, mean.shape[-1]) if ranges else None
+    latent = model.sample(prompt, settings, seeds, negative, known=Known(mean, made, args.denoise), progress=bar)
+    sounds = model.decode(latent, seconds=placed.samples / SAMPLE_RATE, normalize=args.normalize)
+    return splice(sounds, placed.original, ranges) if ranges else sounds
+
+
+def numbers(span: str) -> tuple[float, float]:
+    """Start and end of a range as it is written on the command line."""
+    try:
+        start, end = (float(part) if part else 0.0 for part in span.split(":"))
+    except ValueError:
+        raise AudioXError(f"--range is {span}, expected START:END in seconds, such as 2.5:4.") from None
+    return start, end
+
+
+def prompts(model, args: argparse.Namespace, cfg: float, bar: Bar):
+    """The encoded prompt, and the negative one where it counts: other words, the same video and audio."""
+    from ..media.audio import read_audio
     from ..pipeline import Prompt
+    from ..prompts import encode_windows, side_by_side, window_of_sound
 
     text = encode_text(model, args.prompt)
     clip_tokens = sync_features = audio = negative = None
     if args.video or args.image:
-        clip_tokens, sync_features = model.encode_video(*frames(model, args), progress=bar)
+        clip_tokens, sync_features = encode_windows(
+            reader(model, args),
+            lambda *frames: model.encode_video(*frames, progress=bar),
+            args.video_start if args.video else 0.0,
+            CLIP_SECONDS if args.image else args.seconds,
+        )
     if args.audio:
-        waveform, rate = read_audio(args.audio, start=args.audio_start, duration=CLIP_SECONDS)
-        sound = prepare_prompt(waveform, rate, samples=PROMPT_SAMPLES)
-        audio = model.encode_audio(sound, seed=args.seed, random_mask=args.random_mask)
+        waveform, rate = read_audio(args.audio, start=args.audio_start)
+        along = args.seconds if waveform.shape[1] / rate > CLIP_SECONDS else CLIP_SECONDS
+        windows = [
+            model.encode_audio(window_of_sound(waveform, rate, 0.0, i), seed=args.seed, random_mask=args.random_mask)
+            for i in range(windows_from_seconds(along))
+        ]
+        audio = side_by_side(windows, -1)
+    prompt = Prompt(text, clip_tokens, sync_features, audio, still=args.image is not None)
     if args.negative is not None:
         if cfg == 1:
             raise AudioXError("--negative counts only with guidance: not with turbo, and with a --cfg other than 1.")
-        negative = Prompt(text=encode_text(model, args.negative))
-    return Prompt(text, clip_tokens, sync_features, audio), negative
+        negative = replace(prompt, text=encode_text(model, args.negative))
+    return prompt, negative
 
 
 def encode_text(model, text: str):
@@ -174,13 +250,15 @@ def encode_text(model, text: str):
     return tokens
 
 
-def frames(model, args: argparse.Namespace):
+def reader(model, args: argparse.Namespace):
+    """What `encode_windows` reads the video or the picture with."""
     from ..media.frames import frames_from_images, read_clip, read_image
 
     requests = model.frame_requests()
     if args.image:
-        return frames_from_images(read_image(args.image), 1, requests)
-    return read_clip(args.video, requests, start=args.video_start, stride_sampling=args.stride_sampling)
+        image = read_image(args.image)
+        return lambda start: frames_from_images(image, 1, requests)
+    return lambda start: read_clip(args.video, requests, start=start, stride_sampling=args.stride_sampling)
 
 
 def write(path: Path, sound, args: argparse.Namespace) -> None:
