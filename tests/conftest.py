@@ -72,7 +72,28 @@ def example_video(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory, released_dir, example_video):
+def examples(tmp_path_factory) -> list[Path]:
+    """The sound (5 s) and the picture that the shipped workflows name."""
+    from media_maker import corner_picture, make_image, tone
+
+    from audiox_core.media.audio import write_audio
+
+    folder = tmp_path_factory.mktemp("examples")
+    write_audio(folder / "example.wav", tone(5.0), 44100)
+    return [folder / "example.wav", make_image(folder / "example.png", corner_picture())]
+
+
+@pytest.fixture(scope="session")
+def family_dirs(tmp_path_factory) -> list[Path]:
+    """AudioX, AudioX-MAF and AudioX-MAF-MMDiT, small, in the released layout under the released names."""
+    from small_family import FOLDERS, make_family_model
+
+    root = tmp_path_factory.mktemp("family")
+    return [make_family_model(root / name, variant) for variant, name in FOLDERS.items()]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, released_dir, family_dirs, example_video, examples):
     """ComfyUI 0.30.0 (or COMFYUI_PATH) as a user has it: the files that the shipped workflows name are there.
 
     Beside our pack it has tests/lab_nodes, which give values that no other node gives.
@@ -83,6 +104,8 @@ def lab(tmp_path_factory, released_dir, example_video):
     base = tmp_path_factory.mktemp("lab")
     link_or_copy(ROOT / "tests" / "lab_nodes", base / "custom_nodes" / "lab_nodes")
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, base=base) as server:
-        server.place_model(released_dir)
-        server.place_input(example_video)
+        for path in (released_dir, *family_dirs):
+            server.place_model(path)
+        for path in (example_video, *examples):
+            server.place_input(path)
         yield server

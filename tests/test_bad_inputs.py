@@ -55,7 +55,28 @@ def ksampling(latent: dict) -> Callable[[], dict]:
     return prompt
 
 
-def seeing(*, file: str | None = None, images: dict | None = None, start: float = 0.0):
+def masking(latent: dict | None = None, *, start: float = 1.0, end: float = 2.0, after: float = 0.0, **audio):
+    """A range of 5 s of sound, or of another latent, made anew."""
+
+    def prompt() -> dict:
+        made = text_to_latent()
+        made["audio"] = node("LabAudio", **{"kind": "noise", "channels": 2, "samples": 5 * 44100, **audio})
+        made["latent"] = latent or node("AudioXVAEEncode", vae=["load", 1], audio=["audio", 0], after=after)
+        made["range"] = node("AudioXMaskRange", latent=["latent", 0], start=start, end=end)
+        made["sample"]["inputs"]["latent"] = ["range", 0]
+        return made
+
+    return prompt
+
+
+def masked_as_a_picture() -> dict:
+    made = masking()()
+    made["mask"] = node("SolidMask", value=1.0, width=64, height=64)
+    made["range"] = node("SetLatentNoiseMask", samples=["latent", 0], mask=["mask", 0])
+    return made
+
+
+def seeing(*, file: str | None = None, images: dict | None = None, start: float = 0.0, latent: float = 10.0, **more):
     """A video prompt that is sampled, from a file or from images or from both or from neither."""
 
     def prompt() -> dict:
@@ -68,6 +89,7 @@ def seeing(*, file: str | None = None, images: dict | None = None, start: float 
             made["images"] = images
             made["seen"]["inputs"]["images"] = ["images", 0]
         made["sample"]["inputs"]["positive"] = ["seen", 0]
+        made["latent"]["inputs"] |= {"seconds": latent, **more}
         return made
 
     return prompt
@@ -153,6 +175,7 @@ def foreign_model() -> dict:
 
 IMAGE = node("EmptyImage", width=64, height=64, batch_size=1, color=0x336699)
 SHORT = node("EmptyLatentAudio", seconds=10.0, batch_size=1)
+LONG = node("EmptyLatentAudio", seconds=60.0, batch_size=1)
 PICTURE = node("EmptyLatentImage", width=512, height=512, batch_size=1)
 NAN = node("LabLatent", value="nan", batch=1, channels=64, length=236)
 NO_BATCH = node("LabLatent", value="0", batch=0, channels=64, length=236)
@@ -180,12 +203,21 @@ CASES = [
     Case("start after the end of the sound", hearing(start=100.0), "heard", r"100"),
     Case("foreign model", foreign_model, "sample", r"not AudioX"),
     Case("guidance on Turbo", sampling({"cfg": 4.0}), "sample", r"cfg.* 4.*distilled"),
-    Case("latent of 10 s", sampling(latent=SHORT), "sample", r"216.*236"),
     Case("latent of 10 s in KSampler", ksampling(SHORT), "sample", r"216.*236"),
     Case("latent of a picture", sampling(latent=PICTURE), "sample", r"expected \[.*236\]"),
     Case("latent of a picture in KSampler", ksampling(PICTURE), "sample", r"expected \[.*236\]"),
     Case("NaN latent", sampling(latent=NAN), "sample", r"not finite"),
     Case("empty batch", sampling(latent=NO_BATCH), "sample", r"\[0, 64, 236\]"),
+    Case("long latent of another length in KSampler", ksampling(LONG), "sample", r"1292.*Empty AudioX Latent"),
+    Case("video shorter than the sound", seeing(file="example.mp4", latent=30.0), "sample", r"10\.00 s.*seconds set"),
+    Case("loop to a video", seeing(file="example.mp4", latent=8.0, loop=True), "sample", r"A loop has no place"),
+    Case("a scale for the video on Turbo", sampling({"video_cfg": 3.0}), "sample", r"video_cfg.*cfg above 1"),
+    Case("mask without a sound", masking(node("AudioXEmptyLatent", seconds=5.0)), "range", r"AudioX VAE Encode"),
+    Case("range outside the sound", masking(start=9.0, end=12.0), "range", r"9 to 12 s.*5\.00 s"),
+    Case("range that ends before it starts", masking(start=3.0, end=1.0), "range", r"change start or end"),
+    Case("mask of a picture", masked_as_a_picture, "sample", r"AudioX Mask Time Range"),
+    Case("room for 20 minutes", masking(after=600.0), "latent", r"at most 600 s"),
+    Case("sound of nothing to work on", masking(kind="none"), "latent", r"no sound"),
     Case("1001 steps", sampling({"steps": 1001}), "sample", r"bigger than max"),
     Case("unknown sampler", sampling({"sampler": "magic"}), "sample", r"not in list.*magic"),
     Case("NaN latent to decode", decoding(value="nan"), "decode", r"not finite"),
@@ -249,6 +281,11 @@ def test_a_sentence_names_the_node(bad, case):
         ("one sample", hearing(samples=1)),
         ("one frame", seeing(file="one_frame.mp4")),
         ("one image", seeing(images=IMAGE)),
+        ("one image for 20 s", seeing(images=IMAGE, latent=20.0)),
+        ("one image for a loop", seeing(images=IMAGE, latent=5.0, loop=True)),
+        ("latent of 10 s", sampling(latent=SHORT)),
+        ("latent of 60 s", sampling(latent=LONG)),
+        ("one sample to work on", masking(samples=1, start=0.0, end=0.0)),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )

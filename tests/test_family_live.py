@@ -3,7 +3,7 @@
 import pytest
 from comfy_server import PromptError
 from graphs import node, run_latent, text_to_latent
-from small_family import FOLDERS, make_family_model
+from small_family import FOLDERS
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.pipeline import AudioX, Prompt
@@ -18,13 +18,9 @@ and a model of random weights makes much of it."""
 
 
 @pytest.fixture(scope="module")
-def family(lab, tmp_path_factory) -> dict[str, str]:
+def family() -> dict[str, str]:
     """Variant -> the checkpoint's name in Load AudioX."""
-    root = tmp_path_factory.mktemp("family")
-    return {
-        variant: lab.place_model(make_family_model(root / name, variant)) + "/model.ckpt"
-        for variant, name in FOLDERS.items()
-    }
+    return {variant: f"{name}/model.ckpt" for variant, name in FOLDERS.items()}
 
 
 def core_sampler(prompt: dict, class_type: str, **settings) -> dict:

@@ -10,192 +10,46 @@ import json
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from shipped_workflows import (
+    LOAD,
+    PICTURE,
+    PROMPT,
+    RESULT,
+    SAMPLE,
+    SOUND,
+    SOURCES,
+    VIDEO,
+    WORKFLOWS,
+    Link,
+    Node,
+    Workflow,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "workflows"
+HUB = "https://huggingface.co"
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 """Types of inputs that a node shows as a widget; every other one is a socket."""
 
-LOAD, PROMPT, SAMPLE, RESULT = "1 Load", "2 Prompt", "3 Sample", "4 Result"
-
-REPOSITORY = "https://huggingface.co/HKUSTAudio/AudioX-Turbo"
-FILES = {"turbo": "audiox_turbo/audiox_turbo.ckpt", "base": "pretrained_ckpt/pretrained_ckpt.ckpt"}
-VIDEO = "example.mp4"
-CORE_LATENT_SECONDS = 11.0  # gives the model's 236 latents; 10 would give 216
-
-
-@dataclass(frozen=True)
-class Link:
-    """Output `slot` of the node called `key`."""
-
-    key: str
-    slot: int = 0
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node: its class, the group it stands in, and the inputs that are not left at their defaults."""
-
-    type: str
-    group: str
-    inputs: dict = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """Nodes by key, in the order in which they run, and the words of the note."""
-
-    title: str
-    nodes: dict[str, Node]
-    variant: str
-    summary: str
-
-
-MODEL, VAE, CLIP, VIDEO_ENCODER = (Link("load", slot) for slot in range(4))
-
-
-def load(variant: str) -> dict[str, Node]:
-    return {"load": Node("AudioXLoad", LOAD, {"checkpoint": f"AudioX-Turbo/{FILES[variant]}"})}
-
-
-def text(variant: str, prompt: str, title: str) -> Workflow:
-    """Text to a FLAC file, with AudioX's own nodes."""
-    nodes = {
-        **load(variant),
-        "prompt": Node("AudioXEncodeText", PROMPT, {"clip": CLIP, "text": prompt}),
-        **own_sampling(Link("prompt")),
-        "save": save_audio(variant, Link("sound")),
-    }
-    return Workflow(title, nodes, variant, f"The text in group 2 becomes 10 s of {STEPS[variant]}")
-
-
-def video(variant: str, prompt: str, title: str) -> Workflow:
-    """Video and text to the video with sound, with AudioX's own nodes."""
-    nodes = {
-        **load(variant),
-        "video": Node("LoadVideo", LOAD, {"file": VIDEO}),
-        "prompt": Node("AudioXEncodeText", PROMPT, {"clip": CLIP, "text": prompt}),
-        "seen": encode_video(Link("prompt")),
-        **own_sampling(Link("seen")),
-        **save_video(variant, Link("sound")),
-    }
-    return Workflow(title, nodes, variant, VIDEO_SUMMARY.format(STEPS[variant]))
-
-
-def text_core(variant: str, prompt: str, title: str) -> Workflow:
-    """Text to a FLAC file; of our nodes only the loader."""
-    nodes = {
-        **load(variant),
-        "prompt": Node("CLIPTextEncode", PROMPT, {"clip": CLIP, "text": prompt}),
-        **core_sampling(variant, Link("prompt")),
-        "save": save_audio(variant, Link("cut")),
-    }
-    return Workflow(title, nodes, variant, CORE_SUMMARY.format(STEPS[variant]))
-
-
-def video_core(variant: str, prompt: str, title: str) -> Workflow:
-    """Video and text to the video with sound; of our nodes the loader, the video prompt and the muxer."""
-    nodes = {
-        **load(variant),
-        "video": Node("LoadVideo", LOAD, {"file": VIDEO}),
-        "prompt": Node("CLIPTextEncode", PROMPT, {"clip": CLIP, "text": prompt}),
-        "seen": encode_video(Link("prompt")),
-        **core_sampling(variant, Link("seen")),
-        **save_video(variant, Link("cut")),
-    }
-    return Workflow(title, nodes, variant, CORE_VIDEO_SUMMARY.format(STEPS[variant]))
-
-
-def encode_video(conditioning: Link) -> Node:
-    return Node(
-        "AudioXEncodeVideo",
-        PROMPT,
-        {"video_encoder": VIDEO_ENCODER, "video": Link("video"), "conditioning": conditioning},
-    )
-
-
-def own_sampling(positive: Link) -> dict[str, Node]:
-    return {
-        "latent": Node("AudioXEmptyLatent", SAMPLE),
-        "sample": Node("AudioXSample", SAMPLE, {"model": MODEL, "positive": positive, "latent": Link("latent")}),
-        "sound": Node("AudioXVAEDecode", RESULT, {"vae": VAE, "latent": Link("sample")}),
-    }
-
-
-def core_sampling(variant: str, positive: Link) -> dict[str, Node]:
-    settings = {
-        "turbo": {"steps": 4, "cfg": 1.0, "sampler_name": "lcm", "scheduler": "simple"},
-        "base": {"steps": 50, "cfg": 6.0, "sampler_name": "euler", "scheduler": "simple"},
-    }[variant]
-    links = {"model": MODEL, "positive": positive, "negative": Link("nothing"), "latent_image": Link("latent")}
-    return {
-        "nothing": Node("ConditioningZeroOut", PROMPT, {"conditioning": positive}),
-        "latent": Node("EmptyLatentAudio", SAMPLE, {"seconds": CORE_LATENT_SECONDS}),
-        "sample": Node("KSampler", SAMPLE, {**links, **settings}),
-        "sound": Node("VAEDecodeAudio", RESULT, {"vae": VAE, "samples": Link("sample")}),
-        "cut": Node("TrimAudioDuration", RESULT, {"audio": Link("sound"), "duration": 10.0}),
-    }
-
-
-def save_audio(variant: str, sound: Link) -> Node:
-    return Node("SaveAudio", RESULT, {"audio": sound, "filename_prefix": f"audio/audiox_{variant}"})
-
-
-def save_video(variant: str, sound: Link) -> dict[str, Node]:
-    return {
-        "mux": Node("AudioXMuxVideo", RESULT, {"video": Link("video"), "audio": sound}),
-        "save": Node("SaveVideo", RESULT, {"video": Link("mux"), "filename_prefix": f"video/audiox_{variant}"}),
-    }
-
-
-STEPS = {
-    "turbo": "44.1 kHz stereo sound, by AudioX-Turbo in 4 steps.",
-    "base": "44.1 kHz stereo sound, by AudioX-Base, the teacher, in 50 steps with guidance 6.",
-}
-VIDEO_SUMMARY = "The first 10 s of the video and the text in group 2 become {} The pictures are copied as they are."
-CORE_SUMMARY = (
-    "Nodes of ComfyUI only, behind Load AudioX: the text becomes {} Empty Latent Audio must stay at 11 s, the one "
-    "length this model makes; Trim Audio Duration cuts it to 10."
-)
-CORE_VIDEO_SUMMARY = (
-    "ComfyUI's own sampling and decoding: the first 10 s of the video and the text become {} Empty Latent Audio must "
-    "stay at 11 s, the one length this model makes. Mux copies the pictures; Create Video would encode them anew."
-)
-
-GENERAL, MUSIC = "Generate general audio for the video", "Generate music for the video"
-TYPING, PIANO = "Typing on a keyboard", "A music with piano and violin"
-
-WORKFLOWS = {
-    "t2a_turbo": text("turbo", TYPING, "Text to audio"),
-    "t2m_turbo": text("turbo", PIANO, "Text to music"),
-    "v2a_turbo": video("turbo", GENERAL, "Video to audio"),
-    "v2m_turbo": video("turbo", MUSIC, "Video to music"),
-    "tv2a_turbo": video("turbo", "Ocean waves crashing with people laughing", "Text and video to audio"),
-    "tv2m_turbo": video("turbo", "Generate music with piano instrument", "Text and video to music"),
-    "t2a_base": text("base", TYPING, "Text to audio"),
-    "v2a_base": video("base", GENERAL, "Video to audio"),
-    "t2a_turbo_core_nodes": text_core("turbo", TYPING, "Text to audio"),
-    "t2a_base_core_nodes": text_core("base", TYPING, "Text to audio"),
-    "v2a_turbo_core_nodes": video_core("turbo", GENERAL, "Video to audio"),
-    "v2a_base_core_nodes": video_core("base", GENERAL, "Video to audio"),
-}
-
-
 def note(workflow: Workflow) -> str:
     """What a user has to know before the first run."""
-    videos = f" Put a video into `ComfyUI/input` and choose it in place of `{VIDEO}`."
-    videos = videos if "video" in workflow.nodes else ""
+    source = SOURCES[workflow.variant]
+    folder = source.repository.split("/")[1]
+    files = {"video": VIDEO, "audio": SOUND, "image": PICTURE}
+    given = [f" Put your {key} into `ComfyUI/input` and choose it in place of `{name}`."
+             for key, name in files.items() if key in workflow.nodes]  # fmt: skip
+    watermark = "; the sound they make is watermarked" if workflow.variant in ("turbo", "base") else ""
     return "\n\n".join([
         f"**{workflow.title}.** {workflow.summary}",
-        f"**Model:** clone [HKUSTAudio/AudioX-Turbo]({REPOSITORY}) into `ComfyUI/models/audiox`, so that there is "
-        f"`models/audiox/AudioX-Turbo/{FILES[workflow.variant]}`; keep its other folders beside it.{videos}",
-        "**Text encoder:** that repository has no T5. Put `model.safetensors` and `tokenizer.json` of "
-        "[t5-base](https://huggingface.co/google-t5/t5-base) into `models/audiox/AudioX-Turbo/t5-base`, or choose a "
+        f"**Model:** clone [{source.repository}]({HUB}/{source.repository}) into `ComfyUI/models/audiox`, so that "
+        f"there is `models/audiox/{source.name}`; keep its other files beside it.{''.join(given)}",
+        f"**Text encoder:** that repository has no T5. Put `model.safetensors` and `tokenizer.json` of "
+        f"[t5-base]({HUB}/google-t5/t5-base) into `models/audiox/{folder}/t5-base`, or choose a "
         "`t5-base.safetensors` of `models/text_encoders` as text_encoder.",
-        "**Licence of the weights:** CC-BY-NC 4.0, no commercial use; the sound they make is watermarked.",
+        f"**Licence of the weights:** CC-BY-NC 4.0, no commercial use{watermark}.",
     ])
 
 
@@ -230,7 +84,7 @@ def widget_values(node: Node, info: dict) -> dict:
     if unknown:
         raise KeyError(f"{node.type} has no input {', '.join(sorted(unknown))}.")
     return {
-        name: node.inputs[name] if name in node.inputs else default_of(type_, options)
+        name: default_of(type_, options) if isinstance(node.inputs.get(name, Link("")), Link) else node.inputs[name]
         for name, (type_, options, _) in inputs.items()
         if type_ in WIDGETS
     }
@@ -245,8 +99,10 @@ def saved_widget_values(node: Node, info: dict) -> list:
         options = inputs[name][1]
         if options.get("control_after_generate"):
             values.append("randomize")
-        if any(options.get(f"{kind}_upload") for kind in ("image", "video", "audio")):
+        if options.get("image_upload") or options.get("video_upload"):
             values.append("image")  # the upload button
+        if options.get("audio_upload"):
+            values += [None, None]  # the player and the upload button
     return values
 
 
@@ -277,7 +133,7 @@ def graph(name: str, workflow: Workflow, infos: dict) -> dict:
         for order, (key, node) in enumerate(workflow.nodes.items(), 1)
     ]
     return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{REPOSITORY}#{name}")),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{HUB}/HKUSTAudio/AudioX-Turbo#{name}")),
         "revision": 0,
         "last_node_id": len(nodes) + 1,
         "last_link_id": len(links),
@@ -294,7 +150,7 @@ def links_of(workflow: Workflow, infos: dict, ids: dict[str, int]) -> Iterator[l
     """[id, from node, from slot, to node, to slot, type] of every link."""
     number = 0
     for key, node in workflow.nodes.items():
-        for slot, name in enumerate(sockets(infos[node.type])):
+        for slot, name in enumerate(sockets(node, infos[node.type])):
             source = node.inputs.get(name)
             if source is not None:
                 number += 1
@@ -302,16 +158,21 @@ def links_of(workflow: Workflow, infos: dict, ids: dict[str, int]) -> Iterator[l
                 yield [number, ids[source.key], source.slot, ids[key], slot, type_]
 
 
-def sockets(info: dict) -> dict[str, tuple[str, dict, bool]]:
-    """The inputs that are no widgets."""
-    return {name: entry for name, entry in inputs_of(info).items() if entry[0] not in WIDGETS}
+def sockets(node: Node, info: dict) -> dict[str, tuple[str, dict, bool]]:
+    """The inputs that are no widgets, then the widgets that are linked."""
+    inputs = inputs_of(info)
+    linked = {name: entry for name, entry in inputs.items() if isinstance(node.inputs.get(name), Link)}
+    return {name: entry for name, entry in inputs.items() if entry[0] not in WIDGETS} | linked
 
 
 def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, order: int) -> dict:
     into = {slot: link for link, _, _, target, slot, _ in links if target == number}
     inputs = [
-        {"name": name, "type": type_, "link": into.get(slot), **({"shape": 7} if optional else {})}
-        for slot, (name, (type_, _, optional)) in enumerate(sockets(info).items())
+        {
+            "name": name, "type": type_, "link": into.get(slot), **({"shape": 7} if optional else {}),
+            **({"widget": {"name": name}} if type_ in WIDGETS else {}),
+        }
+        for slot, (name, (type_, _, optional)) in enumerate(sockets(node, info).items())
     ]
     outputs = []
     for slot, (type_, name) in enumerate(zip(info["output"], info["output_name"], strict=True)):
@@ -323,9 +184,9 @@ def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, o
         "Node name for S&R": node.type,
     }
     if node.type == "AudioXLoad":
-        path = node.inputs["checkpoint"]
-        url = f"{REPOSITORY}/resolve/main/{path.split('/', 1)[1]}"
-        properties["models"] = [{"name": path, "url": url, "directory": "audiox"}]
+        [source] = [source for source in SOURCES.values() if source.name == node.inputs["checkpoint"]]
+        url = f"{HUB}/{source.repository}/resolve/main/{source.file}"
+        properties["models"] = [{"name": source.name, "url": url, "directory": "audiox"}]
     return {
         "id": number, "type": node.type, "pos": place[:2], "size": place[2:], "flags": {}, "order": order, "mode": 0,
         "inputs": inputs, "outputs": outputs, "properties": properties,
@@ -346,12 +207,12 @@ def note_node(number: int, workflow: Workflow) -> dict:
 
 
 WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400}
-PREVIEW = {"LoadVideo": 260, "SaveVideo": 260, "SaveAudio": 60}
+PREVIEW = {"LoadVideo": 260, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60}
 
 
 def height(node: Node, info: dict) -> int:
     """Height of a node's body in the editor."""
-    slots = max(len(sockets(info)), len(info["output"]))
+    slots = max(len(sockets(node, info)), len(info["output"]))
     lines = sum(
         110 if options.get("multiline") else 26
         for type_, options, _ in inputs_of(info).values()
