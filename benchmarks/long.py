@@ -103,7 +103,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "flashes.mp4"
             write_video(path, seconds)
-            command = [sys.executable, __file__, "--checkpoint", arguments.checkpoint, "--case", str(path), str(seconds)]
+            command = [sys.executable, __file__, "--checkpoint", arguments.checkpoint]
+            command += ["--case", str(path), str(seconds)]
             found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
         first = first or found["peak"]
         ratio = found["peak"] / first

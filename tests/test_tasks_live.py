@@ -14,7 +14,7 @@ def sound_of(server, prompt: dict) -> np.ndarray:
     prompt.pop("save", None)
     prompt["decode"] = node("AudioXVAEDecode", vae=["load", 1], latent=["sample", 0])
     prompt["out"] = node("SaveAudio", audio=["decode", 0], filename_prefix="audio/task")
-    [item] = server.run(prompt).files("out")
+    item, *_ = server.run(prompt).files("out")
     sound, rate = read_audio(server.output_path(item))
     assert rate == RATE
     return sound
