@@ -8,8 +8,8 @@ from pathlib import Path
 import folder_paths
 
 from ..audiox_core.checkpoint.layout import is_companion
+from ..audiox_core.demo import FOLDER as DEMO_FOLDER
 from ..audiox_core.demo import NAMES as DEMO_NAMES
-from ..audiox_core.demo import demo_path
 
 FOLDER = "audiox"
 OTHER_PACKS_FOLDER = "AudioX"
@@ -41,6 +41,5 @@ def checkpoint_path(name: str) -> str:
     """Full path of a listed checkpoint, the user's own before the demo; core's own sentence when it is gone."""
     found = folder_paths.get_full_path(FOLDER, name)
     if found is None and name in DEMO_NAMES.values():
-        variant = next(variant for variant, demo in DEMO_NAMES.items() if demo == name)
-        return str(demo_path(variant))
+        return str(DEMO_FOLDER / name)
     return found or folder_paths.get_full_path_or_raise("diffusion_models", name)

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
 
 from comfy_server import ComfyServer, PromptError, ServerError  # noqa: E402
 from dev import COMFYUI, comfyui_tree  # noqa: E402
-from graphs import video_packets  # noqa: E402
+from graphs import read_audio, video_packets  # noqa: E402
 
 from audiox_core.demo import NAMES  # noqa: E402
 from audiox_core.evaluation import events, films  # noqa: E402
@@ -72,8 +72,7 @@ def checkpoint_name(offered: list[str], given: bool) -> str:
 
 def check_answers(path: Path) -> str:
     """How the sound answers the film's bounces; DemoError when it does not."""
-    with av.open(str(path)) as container:
-        sound = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=-1)
+    sound, _ = read_audio(path)
     found = events.summary([events.align(events.heard_times(sound), FILM.times)])
     if found["onset_within_100ms"] < 0.5:
         raise DemoError(f"{path} does not answer the bounces: {found}.")
@@ -87,18 +86,15 @@ def check_playable(path: Path, source: Path) -> str:
         if not container.streams.video or not container.streams.audio:
             raise DemoError(f"{path} holds {[s.type for s in container.streams]}, not pictures and sound.")
         pictures = sum(1 for _ in container.decode(video=0))
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        rate, channels = stream.rate, stream.channels
-        frames = [frame.to_ndarray().astype(np.float64) for frame in container.decode(stream)]
         seconds = container.duration / av.time_base
-    loudness = float(np.sqrt(np.mean(np.concatenate(frames, axis=-1) ** 2)))
+    sound, rate = read_audio(path)
+    loudness = float(np.sqrt(np.mean(sound**2)))
     if not np.isfinite(loudness) or loudness < 1e-4:
         raise DemoError(f"{path} is silent (root mean square {loudness:g}).")
     if video_packets(path) != video_packets(source):
         raise DemoError(f"{path} holds other pictures than {source}: they should have been copied.")
     return (f"{seconds:.2f} s, {pictures} pictures identical to the source, "
-            f"{channels} channels of {rate} Hz sound (root mean square {loudness:.3f})")
+            f"{len(sound)} channels of {rate} Hz sound (root mean square {loudness:.3f})")
 
 
 def make_sound(model: Path | None, video: Path, name: str) -> Path:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from audiox_core.demo import FOLDER
 from audiox_core.model.vae import silence_statistics
 
@@ -41,11 +39,12 @@ def run(options: argparse.Namespace) -> None:
     sync = sight.train_sync(folder, STEPS["sync"])
     if last < STAGES.index("data"):
         return
-    silence = silence_statistics(autoencoder)
-    batches = data.Batches(data.build(folder, autoencoder, clip, sync), data.Words(t5), silence_latent(silence))
+    latents = data.build(folder, autoencoder, clip, sync)
     if last < STAGES.index("base"):
         return
-    teacher = base.train(folder, STEPS["base"], batches, silence)
+    network = base.untrained(silence_statistics(autoencoder))
+    batches = data.Batches(latents, data.Words(t5), network.audio.silence())
+    teacher = base.train(folder, STEPS["base"], network, batches)
     teacher = base.polish(folder, STEPS["polish"], teacher, batches)
     trained = ship.Trained(autoencoder, clip, sync, t5, words.tokenizer_json())
     ship.shared(options.out, trained)
@@ -54,13 +53,6 @@ def run(options: argparse.Namespace) -> None:
         return
     student = turbo.train(folder, STEPS["turbo"], teacher, batches, LESSONS)
     ship.model(options.out, "turbo", student, trained)
-
-
-def silence_latent(silence: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """The latent (1, 64, 215) that stands for no audio prompt, drawn as the network draws it."""
-    mean, std = silence
-    noise = torch.randn(1, *mean.shape, generator=torch.Generator().manual_seed(0))
-    return mean + std * noise
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor
 from audiox_core.model.network import AudioXNetwork
 
 from .data import Batches
-from .network import Context, Velocity, caller, in_half, matching_loss, new_network
+from .network import Context, Velocity, caller, in_half, matching_loss, new_network, prompts_in_half, trainable
 from .state import Stage
 
 BATCH = 32
@@ -28,11 +28,16 @@ def flow_times(count: int, generator: torch.Generator) -> Tensor:
     return torch.where(torch.rand(count, generator=generator) < 0.67, late, anywhere)
 
 
-def train(folder: Path, steps: int, batches: Batches, silence: tuple[Tensor, Tensor]) -> AudioXNetwork:
-    """The trained Base, before it is polished."""
+def untrained(silence: tuple[Tensor, Tensor]) -> AudioXNetwork:
+    """Base before its first step; silence: mean and deviation of its latent, each (64, 215)."""
     torch.manual_seed(4)
-    stage = Stage("base", folder, new_network(silence), steps, peak=2e-3, betas=(0.9, 0.98), average=0.998)
-    stage.run(flow_losses(stage.model, batches, salt=23, sparse=0.0))
+    return new_network(silence)
+
+
+def train(folder: Path, steps: int, network: AudioXNetwork, batches: Batches) -> AudioXNetwork:
+    """The trained Base, before it is polished."""
+    stage = Stage("base", folder, network, steps, peak=2e-3, betas=(0.9, 0.98), average=0.998)
+    stage.run(flow_losses(network, batches, salt=23, sparse=0.0))
     return stage.finish()
 
 
@@ -42,12 +47,6 @@ def polish(folder: Path, steps: int, network: AudioXNetwork, batches: Batches) -
     stage = Stage("polish", folder, network, steps, peak=1e-3, betas=(0.9, 0.98), average=0.998)
     stage.run(flow_losses(network, batches, salt=31, sparse=0.35))
     return stage.finish()
-
-
-def trainable(network: AudioXNetwork) -> None:
-    """Let all weights be trained but the time features and the silence, which are given."""
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_("silence" not in name and "time_features" not in name)
 
 
 def flow_losses(network: AudioXNetwork, batches: Batches, salt: int, sparse: float):
@@ -61,8 +60,7 @@ def flow_losses(network: AudioXNetwork, batches: Batches, salt: int, sparse: flo
         t = flow_times(BATCH, generator)
         kept = (torch.rand(BATCH, generator=generator) >= DROP).bfloat16()
         weights = in_half(network)
-        prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
-        fused = context(weights, prompts) * kept[:, None, None]
+        fused = context(weights, prompts_in_half(prompts)) * kept[:, None, None]
         mixed = sound + t[:, None, None] * (noise - sound)
         out = velocity(weights, mixed.bfloat16(), t, fused)
         return {"loss": matching_loss(out, noise - sound)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from audiox_core.evaluation import films, scenes, sounds
 from audiox_core.lengths import SAMPLES_PER_LATENT
+from audiox_core.media.files import written_whole
 from audiox_core.model.encoders import TEXT_TOKENS
 from audiox_core.model.vae import OobleckVAE
 
@@ -74,9 +74,8 @@ def build(folder: Path, vae: OobleckVAE, clip: nn.Module, sync: nn.Module) -> di
         if index % 50 == 0:
             print("films", index, flush=True)
     stacked = {name: torch.cat(parts) for name, parts in data.items()}
-    partial = path.with_suffix(".partial")
-    torch.save(stacked, partial)
-    os.replace(partial, path)
+    with written_whole(path) as temporary:
+        torch.save(stacked, temporary)
     return stacked
 
 

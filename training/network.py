@@ -77,13 +77,17 @@ def new_network(silence: tuple[Tensor, Tensor]) -> AudioXNetwork:
                 parameter.normal_(0, 1)
             elif "conv.weight" in name or "project_out" in name:
                 parameter.zero_()
-            elif "silence" in name:
-                parameter.requires_grad_(False)
         network.audio.silence_mean.copy_(silence[0])
         network.audio.silence_std.copy_(silence[1])
-    network.transformer.time_features.requires_grad_(False)
     start_aligned(network)
+    trainable(network)
     return network
+
+
+def trainable(network: AudioXNetwork) -> None:
+    """Let all weights be trained but the time features and the silence, which are given."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_("silence" not in name and "time_features" not in name)
 
 
 Weights = dict[str, Tensor]
@@ -93,6 +97,11 @@ def in_half(network: nn.Module) -> Weights:
     """The weights in bfloat16, with gradients to the originals; the time features and silence stay as they are."""
     kept = ("transformer.time_features.weight", "audio.silence_mean", "audio.silence_std")
     return {name: p if name in kept else p.bfloat16() for name, p in network.named_parameters()}
+
+
+def prompts_in_half(prompts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Prompts as `context_of` takes them, in bfloat16 but for what says yes or no."""
+    return {name: x if x.dtype == torch.bool else x.bfloat16() for name, x in prompts.items()}
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -119,8 +128,7 @@ def context_of(network: AudioXNetwork, prompts: dict[str, Tensor]) -> Tensor:
     """
     text = prompts["text"]
     seen = network.video(prompts["clip"], prompts["sync"], plain_attention)
-    blind = network.video.empty_tokens.weight.to(seen)[None]
-    video = torch.where(prompts["has_video"][:, None, None], seen, blind)
+    video = torch.where(prompts["has_video"][:, None, None], seen, network.video.absent(seen))
     audio = network.audio(prompts["audio"].to(text))
     return network.maf(text, video, audio, plain_attention)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
+
+from audiox_core.media.files import written_whole
 
 SAVE_EVERY = 250
 
@@ -34,7 +35,6 @@ class Stage:
     steps: int
     peak: float
     betas: tuple[float, float] = (0.9, 0.99)
-    decay: float = 0.0
     average: float = 0.0
     """Share of the past in the running average of the weights; 0 for none."""
     optimizer: torch.optim.Optimizer = field(init=False)
@@ -44,7 +44,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(parameters, self.peak, self.betas, weight_decay=self.decay, fused=True)
+        self.optimizer = torch.optim.AdamW(parameters, self.peak, self.betas, weight_decay=0, fused=True)
         if self.state_file.exists():
             state = torch.load(self.state_file, weights_only=True)
             self.model.load_state_dict(state["model"])
@@ -56,10 +56,6 @@ class Stage:
     @property
     def state_file(self) -> Path:
         return self.folder / f"{self.name}.pt"
-
-    @property
-    def done(self) -> bool:
-        return self.start >= self.steps
 
     def run(self, loss_of: Callable[[int], dict[str, torch.Tensor]]) -> None:
         """Train to the last step. loss_of(step) gives named losses; `loss` is the one that is followed."""
@@ -92,9 +88,8 @@ class Stage:
     def save(self, step: int) -> None:
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": step,
                  "averaged": self.averaged}  # fmt: skip
-        partial = self.state_file.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.state_file)
+        with written_whole(self.state_file) as temporary:
+            torch.save(state, temporary)
         self.start = step
 
     def log(self, step: int, values: dict[str, float], seconds: float) -> None:

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from audiox_core.media.files import written_whole
 from audiox_core.model.network import AudioXNetwork
 from audiox_core.presets import PRESETS
 from audiox_core.sampling import flow_sigmas
 
-from .base import trainable
 from .data import Batches
-from .network import Context, Velocity, Weights, caller, in_half, matching_loss
+from .network import Context, Velocity, Weights, caller, in_half, matching_loss, prompts_in_half, trainable
 from .state import Stage
 
 BATCH = 32
@@ -44,27 +43,24 @@ def guided_ends(velocity, weights: Weights, context: Tensor, noise: Tensor, guid
     return x
 
 
-def lessons(folder: Path, teacher: AudioXNetwork, batches: Batches, count: int, guidance: float) -> dict[str, Tensor]:
-    """The seeds of the noise and where the teacher takes it; kept in a file."""
+def lessons(folder: Path, teacher: AudioXNetwork, batches: Batches, count: int, guidance: float) -> Tensor:
+    """Where the teacher takes the noise of each seed below `count` (count, B, 64, 236); kept in a file."""
     path = folder / f"lessons_{guidance:g}.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
     context, velocity = caller(Context(teacher)), caller(Velocity(teacher))
     weights = {name: w.detach() for name, w in in_half(teacher).items()}
-    kept: dict[str, list[Tensor]] = {"seed": [], "end": []}
+    ends = []
     for step in range(count):
         _, prompts = batches.draw(step, BATCH, salt=29)
-        prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
         with torch.no_grad():
-            fused = context(weights, prompts)
-        kept["end"].append(guided_ends(velocity, weights, fused, noise_of(step), guidance).half())
-        kept["seed"].append(torch.tensor([step]))
+            fused = context(weights, prompts_in_half(prompts))
+        ends.append(guided_ends(velocity, weights, fused, noise_of(step), guidance).half())
         if step % 10 == 0:
             print("lessons", step, count, flush=True)
-    stacked = {"seed": torch.cat(kept["seed"]), "end": torch.stack(kept["end"])}
-    partial = path.with_suffix(".partial")
-    torch.save(stacked, partial)
-    os.replace(partial, path)
+    stacked = torch.stack(ends)
+    with written_whole(path) as temporary:
+        torch.save(stacked, temporary)
     return stacked
 
 
@@ -85,7 +81,7 @@ def taught(
     folder: Path, steps: int, student: AudioXNetwork, batches: Batches, count: int, guidance: float
 ) -> AudioXNetwork:
     """A student of a guidance; given as the teacher, it is trained on."""
-    learned = lessons(folder, student, batches, count, guidance)
+    ends = lessons(folder, student, batches, count, guidance)
     trainable(student)
     stage = Stage(f"turbo_{guidance:g}", folder, student, steps, peak=5e-4, betas=(0.9, 0.98), average=0.995)
     context, velocity = caller(Context(student)), caller(Velocity(student))
@@ -94,14 +90,13 @@ def taught(
         generator = torch.Generator().manual_seed(step)
         lesson = step % count
         _, prompts = batches.draw(lesson, BATCH, salt=29)
-        prompts = {k: v if v.dtype == torch.bool else v.bfloat16() for k, v in prompts.items()}
-        end, noise = learned["end"][lesson].float(), noise_of(int(learned["seed"][lesson]))
+        end, noise = ends[lesson].float(), noise_of(lesson)
         t = torch.tensor(TIMES)[(torch.arange(BATCH) + step // count) % len(TIMES)]
         fresh = torch.randn(noise.shape, generator=generator)
         noise = torch.where(t[:, None, None] == 1, noise, fresh)
         mixed = end + t[:, None, None] * (noise - end)
         weights = in_half(student)
-        out = velocity(weights, mixed.bfloat16(), t, context(weights, prompts))
+        out = velocity(weights, mixed.bfloat16(), t, context(weights, prompts_in_half(prompts)))
         return {"loss": matching_loss(out, noise - end)}
 
     stage.run(losses)

@@ -146,19 +146,20 @@ def linear_start(vae: OobleckVAE, audio: Tensor) -> None:
     decoder[0].weight[: x.shape[1], :, 3] = directions * scale
 
 
-def new_vae() -> OobleckVAE:
-    vae = OobleckVAE(SIZES)
+def first_sounds() -> Tensor:
+    """Sounds (N, 2, samples) of the whole world, for the linear start."""
     rng = np.random.default_rng(5)
     sounds = [random_sound(rng) for _ in range(90)]
     sounds += [scenes.render(scenes.scene(seed, kind=kind, pair=False)) for kind in scenes.SIDED for seed in range(14)]
-    linear_start(vae, torch.from_numpy(np.stack(sounds)))
-    return vae
+    return torch.from_numpy(np.stack(sounds))
 
 
 def train(folder: Path, steps: int, compiled: bool) -> nn.Module:
     torch.manual_seed(0)
-    vae = new_vae()
+    vae = OobleckVAE(SIZES)
     stage = Stage("vae", folder, vae, steps, peak=1.5e-4, betas=(0.9, 0.99))
+    if stage.start == 0:
+        linear_start(vae, first_sounds())
 
     def forward(audio: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, std = encode(vae, audio)

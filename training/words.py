@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from audiox_core.evaluation import films, scenes
@@ -41,18 +41,12 @@ def tokenizer_json() -> str:
     pieces += [(f"▁{word}", -3.0 - index / 100) for index, word in enumerate(vocabulary())]
     pieces += [(letter, -8.0 - index / 100) for index, letter in enumerate(letters)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
-    tokenizer.normalizer = lower_case()
+    tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
     return tokenizer.to_str()
-
-
-def lower_case():
-    from tokenizers import normalizers
-
-    return normalizers.Lowercase()
 
 
 def sizes() -> T5Sizes:
@@ -62,8 +56,7 @@ def sizes() -> T5Sizes:
 
 def new_t5() -> nn.Module:
     """T5 with random weights, drawn by one rule for all shapes."""
-    with torch.device("meta"):
-        names = shapes_of(sizes())
+    names = shapes_of(sizes())
     weights = {name: torch.ones(shape) if "layer_norm" in name else torch.randn(shape) * 0.08
                for name, shape in names.items()}  # fmt: skip
     weights["shared.weight"] = torch.randn(names["shared.weight"]) * 0.5

@@ -16,6 +16,7 @@ from .transforms import KEEP, Shape
 
 _VAE_TAIL = re.compile(r"(?:encoder|decoder)\.layers\..*")
 
+
 @dataclass(frozen=True)
 class Origin:
     """Where a native tensor comes from: a recipe whose sources are names in a file."""

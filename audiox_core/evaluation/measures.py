@@ -21,17 +21,16 @@ SPECTRA = (2048, 512, 128)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model made of a prompt. levels: mean mel spectrum in dB (MEL_BANDS,); sound: only where it is kept."""
+    """What a model made of a prompt. levels: mean mel spectrum in dB (MEL_BANDS,)."""
 
     heard: Heard
     levels: np.ndarray
-    sound: np.ndarray | None = None
 
 
-def answer(sound: np.ndarray, count: int = 1, keep: bool = False) -> Answer:
+def answer(sound: np.ndarray, count: int = 1) -> Answer:
     """Listen to a sound (2, samples) for one kind or two."""
     levels = np.maximum(mel_levels(sound, MEL_COLUMNS, MEL_BANDS), -80).mean(axis=1)
-    return Answer(judge.hear(sound, count), levels, sound if keep else None)
+    return Answer(judge.hear(sound, count), levels)
 
 
 def share(values: Sequence[bool]) -> float | None:

@@ -7,6 +7,7 @@ frames together span few directions, and a model of a million weights can learn 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -70,6 +71,7 @@ def sweep(first: int, count: int, rising: bool) -> Sound:
     return faded(0.35 * np.sin(2 * np.pi * GRID * steps * clock(first, count)))
 
 
+@functools.cache
 def noise_frames() -> np.ndarray:
     """NOISE_FRAMES latent frames of white noise, each stitched from the same few blocks with changing signs."""
     rng = np.random.default_rng(1)
