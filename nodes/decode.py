@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from comfy_api.latest import io
+from server import PromptServer
 
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS
 from ..audiox_core.media.levels import finish
+from ..audiox_core.media.loudness import GATE, loudness
 from .sample import SECONDS
 
 
@@ -42,7 +44,15 @@ class VAEDecode(io.ComfyNode):
                     tooltip="Scale each sound to full level, as upstream does; near-silence becomes loud.",
                 ),
             ],
-            outputs=[io.Audio.Output(tooltip="44.1 kHz stereo.")],
+            outputs=[
+                io.Audio.Output(tooltip="44.1 kHz stereo."),
+                io.Float.Output(
+                    display_name="loudness",
+                    is_output_list=True,
+                    tooltip="LUFS of each sound of the batch; -70 for silence and for less than 0.4 s.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -58,4 +68,11 @@ class VAEDecode(io.ComfyNode):
         waveform = vae.decode(samples).movedim(-1, 1)  # (B, 2, samples)
         wanted = seconds or latent.get(SECONDS, CLIP_SECONDS)
         waveform = finish(waveform.float(), seconds=wanted, normalize=normalize)
-        return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate})
+        levels = measured(waveform, vae.audio_sample_rate)
+        PromptServer.instance.send_progress_text(", ".join(f"{x:.1f}" for x in levels) + " LUFS", cls.hidden.unique_id)
+        return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate}, levels)
+
+
+def measured(waveform: torch.Tensor, sample_rate: int) -> list[float]:
+    """Loudness of each sound (B, channels, samples), and GATE where there is none: JSON has no infinity."""
+    return [max(loudness(sound, sample_rate), GATE) for sound in waveform]
