@@ -82,7 +82,7 @@ class MuxVideo(io.ComfyNode):
                     min=-70.0,
                     max=0.0,
                     step=0.1,
-                    tooltip="LUFS to bring the new sound to, as far as peaks allow (-23 broadcast, -14 streaming); 0: as is.",
+                    tooltip="LUFS to bring the new sound to, as far as peaks allow: -23 broadcast, -14 stream; 0: off.",
                 ),
             ],
             outputs=[io.Video.Output(tooltip="The video with the sound, for Save Video.")],

@@ -1,9 +1,10 @@
 """Loudness and true peak of a sound as ITU-R BS.1770-4 has them, and the gain that brings it to a loudness.
 
 torchaudio.functional.loudness is no help: its filters clip at full scale, so that a 997 Hz sine of 0 dBFS in one
-channel reads -3.28 LUFS instead of -3.01 and loud treble up to 3 LU too little; silence gives NaN, and there is no 5.1.
-FFmpeg's ebur128 filter agrees with this one, but PyAV hands out its figures only from version 18 on. Neither is needed:
-a filter is a product in the frequency domain, and oversampling is a longer inverse transform.
+channel reads -3.28 LUFS instead of -3.01 and a loud one of 8 kHz 2.8 LU too little; silence gives NaN, sound shorter
+than a block RuntimeError, and there is no 5.1. FFmpeg's ebur128 filter agrees with this module at 44.1 and 48 kHz, but
+PyAV 17 and older hand out none of its figures. Neither is needed: a filter is a product in the frequency domain, and
+oversampling is a longer inverse transform.
 """
 
 import logging
