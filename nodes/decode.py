@@ -9,9 +9,11 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import LONGEST_SECONDS, samples_from_seconds, samples_of_latent
 from ..audiox_core.media.decoding import decode_loop, decode_part
 from ..audiox_core.media.levels import finish
+from ..audiox_core.media.loudness import GATE, loudness
 from ..audiox_core.media.splice import splice
 from .comfy_network import LOOP
 from .latent import ORIGINAL, RANGES, SECONDS
+from .notice import show
 
 
 class VAEDecode(io.ComfyNode):
@@ -46,7 +48,15 @@ class VAEDecode(io.ComfyNode):
                     tooltip="Scale each sound to full level, as upstream does; near-silence becomes loud.",
                 ),
             ],
-            outputs=[io.Audio.Output(tooltip="44.1 kHz stereo.")],
+            outputs=[
+                io.Audio.Output(tooltip="44.1 kHz stereo."),
+                io.Float.Output(
+                    display_name="loudness",
+                    is_output_list=True,
+                    tooltip="LUFS of each sound of the batch; -70 for silence and for less than 0.4 s.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -68,6 +78,12 @@ class VAEDecode(io.ComfyNode):
         waveform = (decode_loop if latent.get(LOOP) else decode_part)(decoded, samples, length)
         if RANGES in latent:
             waveform = splice(waveform, latent[ORIGINAL][..., :length].to(waveform), latent[RANGES])
-        return io.NodeOutput(
-            {"waveform": finish(waveform, normalize=normalize), "sample_rate": vae.audio_sample_rate}
-        )
+        waveform = finish(waveform, normalize=normalize)
+        levels = measured(waveform, vae.audio_sample_rate)
+        show(cls.hidden.unique_id, ", ".join(f"{level:.1f}" for level in levels) + " LUFS")
+        return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate}, levels)
+
+
+def measured(waveform: torch.Tensor, sample_rate: int) -> list[float]:
+    """Loudness of each sound (B, channels, samples), and GATE where there is none: JSON has no infinity."""
+    return [max(loudness(sound, sample_rate), GATE) for sound in waveform]

@@ -75,12 +75,23 @@ class MuxVideo(io.ComfyNode):
                     advanced=True,
                     tooltip="Length of the result in seconds; 0 keeps the video's.",
                 ),
+                io.Float.Input(
+                    "loudness",
+                    optional=True,
+                    default=0.0,
+                    min=-70.0,
+                    max=0.0,
+                    step=0.1,
+                    tooltip="LUFS to bring the new sound to, as far as peaks allow: -23 broadcast, -14 stream; 0: off.",
+                ),
             ],
             outputs=[io.Video.Output(tooltip="The video with the sound, for Save Video.")],
         )
 
     @classmethod
-    def execute(cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0) -> io.NodeOutput:
+    def execute(
+        cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0, loudness=0.0
+    ) -> io.NodeOutput:
         require_sound(audio)
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
         with untrimmed_file(video) as source:
@@ -96,6 +107,7 @@ class MuxVideo(io.ComfyNode):
                 start=start,
                 duration=duration or None,
                 subtitles=keeps_subtitles(source),
+                loudness=loudness or None,
                 progress=interruptible,
             )
         return io.NodeOutput(InputImpl.VideoFromFile(path))

@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
     parser.add_argument(
+        "--loudness", type=float, metavar="LUFS", help="such as -23 or -14, as far as peaks of -1 dBTP allow"
+    )
+    parser.add_argument(
         "--mode", choices=("replace", "mix", "duck"), default="replace", help="with a video's own sound"
     )
     parser.add_argument("--out", required=True, help=f"{', '.join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))}")
@@ -72,8 +75,11 @@ def run(args: argparse.Namespace) -> None:
     import torch  # after the cheap checks: it takes seconds to import
 
     from ..checkpoint import open_checkpoint
+    from ..media.loudness import check_target
     from ..pipeline import AudioX
 
+    if args.loudness is not None:
+        check_target(args.loudness)
     if not 0 <= args.seed <= 2**64 - args.batch:
         raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
     args.seconds = seconds_of(args)
@@ -263,9 +269,14 @@ def reader(model, args: argparse.Namespace):
 
 def write(path: Path, sound, args: argparse.Namespace) -> None:
     from ..media.audio import write_audio
+    from ..media.loudness import loudness_gain
     from ..media.mux import mux_video
 
     if path.suffix.lower() in SOUND_SUFFIXES:
-        write_audio(path, sound, SAMPLE_RATE)
+        gain = 1.0 if args.loudness is None else loudness_gain(sound, SAMPLE_RATE, args.loudness)
+        write_audio(path, sound * gain, SAMPLE_RATE)
         return
-    mux_video(args.video, sound, SAMPLE_RATE, path, mode=args.mode, start=args.video_start, duration=args.seconds)
+    mux_video(
+        args.video, sound, SAMPLE_RATE, path,
+        mode=args.mode, start=args.video_start, duration=args.seconds, loudness=args.loudness,
+    )  # fmt: skip

@@ -22,6 +22,7 @@ from .files import (
     video_stream,
     written_whole,
 )
+from .loudness import check_target, loudness_gain
 from .mix import Mode, SoundTrack
 from .packets import shifted_packets, video_length
 
@@ -65,6 +66,7 @@ def mux_video(
     start: float = 0.0,
     duration: float | None = None,
     subtitles: bool = True,
+    loudness: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a copy of a video with a new sound, its picture packets, rotation, HDR and subtitles unchanged.
@@ -88,6 +90,8 @@ def mux_video(
         start, duration: seconds; the part of the video to keep, by default all of it. A duration longer than the
             video leaves its last picture on show.
         subtitles: False leaves the subtitles out.
+        loudness: LUFS to bring the new sound to before `gain_db`, as far as its peaks allow; see `loudness_gain`.
+            Measured is what of the new sound is heard, alone, as it comes from two loudspeakers.
         progress: called with (steps done, steps in all); may raise to interrupt.
 
     Returns:
@@ -99,6 +103,8 @@ def mux_video(
     destination = Path(destination)
     codec = _check_request(video_source, waveform, sample_rate, destination, mode)
     check_window(start, duration)
+    if loudness is not None:
+        check_target(loudness)
     with open_media(video_source) as source:
         video = video_stream(source, video_source)
         whole = video_length(video_source)
@@ -111,7 +117,7 @@ def mux_video(
         origin = time_origin(video) + Fraction(start)
         has_sound = mode != "replace" and len(source.streams.audio) > 0
         track = _sound_track(
-            waveform, sample_rate, codec, length, offset, gain_db,
+            waveform, sample_rate, codec, length, offset, gain_db, loudness,
             original=video_source if has_sound else None,
             origin=origin,
             original_gain=10 ** (original_gain_db / 20),
@@ -151,12 +157,24 @@ def _check_request(source: Source, waveform, sample_rate: int, destination: Path
 
 
 def _sound_track(
-    waveform, sample_rate: int, codec: str, length: Fraction, offset: float, gain_db: float, **original
+    waveform,
+    sample_rate: int,
+    codec: str,
+    length: Fraction,
+    offset: float,
+    gain_db: float,
+    loudness: float | None,
+    **original,
 ) -> SoundTrack:
     rates = CODEC_RATES.get(codec, (sample_rate,))
     rate = sample_rate if sample_rate in rates else 48000
-    sound = resample(waveform.detach().float().cpu(), sample_rate, rate) * 10 ** (gain_db / 20)
-    return SoundTrack(sound, rate, round(offset * rate), round(length * rate), **original)
+    sound = resample(waveform.detach().float().cpu(), sample_rate, rate)
+    first, total = round(offset * rate), round(length * rate)
+    gain = 10 ** (gain_db / 20)
+    if loudness is not None:
+        heard = sound[:, max(-first, 0) : max(total - first, 0)].expand(2, -1)
+        gain *= loudness_gain(heard, rate, loudness)
+    return SoundTrack(sound * gain, rate, first, total, **original)
 
 
 def _check_beginning(packet, video, start: float, destination: Path) -> None:
