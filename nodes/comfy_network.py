@@ -9,6 +9,7 @@ import comfy.conds
 import comfy.latent_formats
 import comfy.ldm.modules.attention
 import comfy.model_base
+import comfy.model_management
 import comfy.ops
 import comfy.supported_models_base
 import torch
@@ -57,6 +58,7 @@ class ComfyNetwork(AudioXNetwork):
         loop = (transformer_options or {}).get(LOOP, False)
 
         def evaluate(window: int, part: torch.Tensor) -> torch.Tensor:
+            comfy.model_management.throw_exception_if_processing_interrupted()  # a step may have 75 windows
             rows = prepared if contexts is None else self.prepare(contexts[:, window])
             return super(ComfyNetwork, self).forward(part, timestep, rows, attention)
 
