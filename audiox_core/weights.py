@@ -8,6 +8,7 @@ checksum) is asked when a file is fetched, see `download`. Nothing here needs to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .variants import VARIANTS, either
 
@@ -168,6 +169,12 @@ def release_of(checkpoint: str) -> str:
     return next((release for word, release in _TOLD_BY if word in name), "turbo")
 
 
+def default_folder() -> Path:
+    """models/audiox of the ComfyUI whose custom_nodes this pack lies in, else below the current folder."""
+    nodes = Path(__file__).absolute().parents[2]
+    return nodes.parent / FOLDER if nodes.name == "custom_nodes" else Path(FOLDER)
+
+
 def gigabytes(size: int) -> str:
     """'10.8 GB', '892 MB' or '5 kB'."""
     if size >= 1e9:
@@ -198,7 +205,7 @@ def how_to_get(checkpoint: str, command: str, there: list[str]) -> str:
     others = either([name for name in RELEASES if name != key])
     choose = f" Or choose one that is there: {', '.join(there[:5])}." if there else ""
     return (
-        f"There is no {checkpoint!r} in {FOLDER}. {release.title} is {files_of(release)}: {gigabytes(release.size)}, "
+        f"There is no checkpoint {checkpoint!r}. {release.title} is {files_of(release)}: {gigabytes(release.size)}, "
         f"licensed {release.licence}. {command.format(key)} gets them (or {others}, the other models). By hand: put "
         f"them into {FOLDER}/{release.folder} in the folders that they have there, T5's two into "
         f"{FOLDER}/{release.folder}/t5-base.{choose}"

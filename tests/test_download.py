@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hub_server import COMMIT, HubServer, git_blob
 
-from audiox_core.cli.download import default_folder
+from audiox_core import weights
 from audiox_core.variants import VARIANTS
-from audiox_core.weights import RELEASES, how_to_get, release_of
+from audiox_core.weights import RELEASES, default_folder, how_to_get, release_of
 
 ROOT = Path(__file__).resolve().parent.parent
 MEBIBYTE = 1 << 20
@@ -312,9 +312,8 @@ def test_what_is_missing_is_told_whole(key):
 
 
 def test_the_default_folder_is_that_of_the_comfyui_around_the_pack(monkeypatch, tmp_path):
-    module = sys.modules[default_folder.__module__]
-    inside = tmp_path / "ComfyUI" / "custom_nodes" / "audiox-native" / "audiox_core" / "cli" / "download.py"
-    monkeypatch.setattr(module, "__file__", str(inside))
+    inside = tmp_path / "ComfyUI" / "custom_nodes" / "audiox-native" / "audiox_core" / "weights.py"
+    monkeypatch.setattr(weights, "__file__", str(inside))
     assert default_folder() == tmp_path / "ComfyUI" / "models" / "audiox"
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "src" / "audiox_core" / "cli" / "download.py"))
+    monkeypatch.setattr(weights, "__file__", str(tmp_path / "src" / "audiox_core" / "weights.py"))
     assert default_folder() == Path("models/audiox")

@@ -6,14 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..errors import AudioXError
-from ..weights import FOLDER, RELEASES, Release, gigabytes
+from ..weights import RELEASES, Release, default_folder, gigabytes
 from .progress import Bar
-
-
-def default_folder() -> Path:
-    """models/audiox of the ComfyUI whose custom_nodes this pack lies in, else below the current folder."""
-    nodes = Path(__file__).absolute().parents[3]
-    return nodes.parent / FOLDER if nodes.name == "custom_nodes" else Path(FOLDER)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
