@@ -7,7 +7,7 @@ import make_workflows
 import numpy as np
 import pytest
 from dev import COMFYUI
-from graphs import ROOT, ids_of, read_audio, shipped, video_packets
+from graphs import BASE, ROOT, ids_of, read_audio, shipped, video_packets
 from media_maker import make_demo_video
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
@@ -130,6 +130,28 @@ def test_the_note_tells_files_and_licence(name):
     assert all(word in words for word in ("models/audiox", "T5", "CC-BY-NC 4.0", "watermark"))
     loader = next(node for node in stored["nodes"] if node["type"] == "AudioXLoad")
     assert loader["properties"]["models"][0]["name"] == loader["widgets_values"][0]
+
+
+MISSING_MODEL = {"name", "url", "directory"}
+
+
+@pytest.mark.parametrize("server", ["lab", "comfy_0163"])
+def test_the_editor_finds_the_models_that_a_graph_asks_for(server, request):
+    """The entries of its dialog of missing models: every folder is known, and a file that is there is found."""
+    server = request.getfixturevalue(server)
+    listed = {entry["name"] for entry in server.get("/experiment/models/audiox")}
+    for name in NAMES:
+        stored = graph(name)
+        loader = next(node for node in stored["nodes"] if node["type"] == "AudioXLoad")
+        asked = [*loader["properties"]["models"], *stored["models"]]
+        for entry in asked:
+            assert set(entry) - {"hash", "hash_type"} == MISSING_MODEL
+            assert entry["directory"] == "audiox"
+            assert entry["url"].startswith("https://huggingface.co/")
+            assert entry["url"].endswith("/" + entry["name"].split("/")[-1])
+        there = {entry["name"] for entry in asked} - {BASE}  # the oldest ComfyUI's model folder has no Base
+        assert there <= listed
+        assert any("synchformer" in entry["name"] for entry in asked) == bool("LoadVideo" in str(stored))
 
 
 # The runs

@@ -14,6 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from audiox_core.weights import FOLDER as MODELS  # noqa: E402
+from audiox_core.weights import RELEASES, T5_FILES, WeightFile, gigabytes  # noqa: E402
+
 FOLDER = ROOT / "workflows"
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
@@ -21,8 +26,6 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"
 
 LOAD, PROMPT, SAMPLE, RESULT = "1 Load", "2 Prompt", "3 Sample", "4 Result"
 
-REPOSITORY = "https://huggingface.co/HKUSTAudio/AudioX-Turbo"
-FILES = {"turbo": "audiox_turbo/audiox_turbo.ckpt", "base": "pretrained_ckpt/pretrained_ckpt.ckpt"}
 VIDEO = "example.mp4"
 CORE_LATENT_SECONDS = 11.0  # gives the model's 236 latents; 10 would give 216
 
@@ -58,7 +61,7 @@ MODEL, VAE, CLIP, VIDEO_ENCODER = (Link("load", slot) for slot in range(4))
 
 
 def load(variant: str) -> dict[str, Node]:
-    return {"load": Node("AudioXLoad", LOAD, {"checkpoint": f"AudioX-Turbo/{FILES[variant]}"})}
+    return {"load": Node("AudioXLoad", LOAD, {"checkpoint": RELEASES[variant].checkpoint})}
 
 
 def text(variant: str, prompt: str, title: str) -> Workflow:
@@ -188,15 +191,33 @@ def note(workflow: Workflow) -> str:
     """What a user has to know before the first run."""
     videos = f" Put a video into `ComfyUI/input` and choose it in place of `{VIDEO}`."
     videos = videos if "video" in workflow.nodes else ""
+    release = RELEASES[workflow.variant]
+    place = f"`ComfyUI/{MODELS}/{release.folder}`"
     return "\n\n".join([
         f"**{workflow.title}.** {workflow.summary}",
-        f"**Model:** clone [HKUSTAudio/AudioX-Turbo]({REPOSITORY}) into `ComfyUI/models/audiox`, so that there is "
-        f"`models/audiox/AudioX-Turbo/{FILES[workflow.variant]}`; keep its other folders beside it.{videos}",
-        "**Text encoder:** that repository has no T5. Put `model.safetensors` and `tokenizer.json` of "
-        "[t5-base](https://huggingface.co/google-t5/t5-base) into `models/audiox/AudioX-Turbo/t5-base`, or choose a "
-        "`t5-base.safetensors` of `models/text_encoders` as text_encoder.",
+        f"**Model:** `python -m audiox_core download {workflow.variant}`, run in the pack's folder, fetches "
+        f"{gigabytes(release.size)} into {place}. By hand: put the files of [{release.model.repository.name}]"
+        f"({release.model.repository.page}) there, in the folders that they have in it, so that there is "
+        f"`{MODELS}/{release.checkpoint}`.{videos}",
+        "**Text encoder:** that repository has no T5; the command gets it too. By hand: put `model.safetensors` and "
+        f"`tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into `{MODELS}/{release.folder}/t5-base`, or "
+        "choose a `t5-base.safetensors` of `models/text_encoders` as text_encoder.",
         "**Licence of the weights:** CC-BY-NC 4.0, no commercial use; the sound they make is watermarked.",
     ])
+
+
+def missing_model(workflow: Workflow, file: WeightFile) -> dict:
+    """A file as the editor's dialog of missing models wants it."""
+    known = {"hash": file.sha256, "hash_type": "SHA256"} if file.sha256 else {}
+    name = f"{RELEASES[workflow.variant].folder}/{file.path}"
+    return {"name": name, "url": file.page, **known, "directory": MODELS.split("/")[1]}
+
+
+def companions(workflow: Workflow) -> list[WeightFile]:
+    """What a run needs besides the model's own file, as far as ComfyUI lists it."""
+    unused = set() if "video" in workflow.nodes else {"videos"}
+    files = RELEASES[workflow.variant].files[1:]
+    return [file for file in files if file.purpose not in unused and not file.source.endswith(".json")]
 
 
 # Inputs, as a live ComfyUI tells them
@@ -273,17 +294,18 @@ def graph(name: str, workflow: Workflow, infos: dict) -> dict:
     ids = {key: number for number, key in enumerate(workflow.nodes, 1)}
     links = list(links_of(workflow, infos, ids))
     nodes = [
-        graph_node(ids[key], node, infos[node.type], links, places[key], order)
+        graph_node(ids[key], node, infos[node.type], links, places[key], order, workflow)
         for order, (key, node) in enumerate(workflow.nodes.items(), 1)
     ]
     return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{REPOSITORY}#{name}")),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{RELEASES['turbo'].model.repository.page}#{name}")),
         "revision": 0,
         "last_node_id": len(nodes) + 1,
         "last_link_id": len(links),
         "nodes": [note_node(len(nodes) + 1, workflow), *nodes],
         "links": links,
         "groups": groups,
+        "models": [missing_model(workflow, file) for file in companions(workflow)],
         "config": {},
         "extra": {"ds": {"scale": 0.8, "offset": [NOTE_SIZE[0] + 120, 200]}},
         "version": 0.4,
@@ -307,7 +329,7 @@ def sockets(info: dict) -> dict[str, tuple[str, dict, bool]]:
     return {name: entry for name, entry in inputs_of(info).items() if entry[0] not in WIDGETS}
 
 
-def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, order: int) -> dict:
+def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, order: int, workflow: Workflow) -> dict:
     into = {slot: link for link, _, _, target, slot, _ in links if target == number}
     inputs = [
         {"name": name, "type": type_, "link": into.get(slot), **({"shape": 7} if optional else {})}
@@ -322,10 +344,8 @@ def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, o
         "cnr_id": module[1] if module[0] == "custom_nodes" else "comfy-core",
         "Node name for S&R": node.type,
     }
-    if node.type == "AudioXLoad":
-        path = node.inputs["checkpoint"]
-        url = f"{REPOSITORY}/resolve/main/{path.split('/', 1)[1]}"
-        properties["models"] = [{"name": path, "url": url, "directory": "audiox"}]
+    if node.type == "AudioXLoad":  # the editor looks only for what a widget names
+        properties["models"] = [missing_model(workflow, RELEASES[workflow.variant].model)]
     return {
         "id": number, "type": node.type, "pos": place[:2], "size": place[2:], "flags": {}, "order": order, "mode": 0,
         "inputs": inputs, "outputs": outputs, "properties": properties,
