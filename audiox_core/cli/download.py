@@ -35,8 +35,7 @@ def run(options: argparse.Namespace) -> None:
     if options.convert and converted.exists():
         raise AudioXError(f"{converted} is there already; use it, move it away, or leave --convert out.")
     print(f"{release.title}: about {gigabytes(release.size)} into {folder}. Licence: {release.licence}.", flush=True)
-    with Bar() as bar:
-        _fetch(release, folder, options, bar)
+    _fetch(release, folder, options)
     if not options.convert:
         print(f"Load AudioX lists it as {release.checkpoint}.")
         return
@@ -47,16 +46,13 @@ def run(options: argparse.Namespace) -> None:
     print(f"Load AudioX lists it as {converted.name}.")
 
 
-def _fetch(release: Release, folder: Path, options: argparse.Namespace, bar: Bar) -> None:
+def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> None:
     from .. import download as hub  # with huggingface_hub, whose import takes a moment
-
-    def show(stage: str, done: int, total: int) -> None:
-        bar(stage, done >> 20, total >> 20)
 
     if hub.is_offline():
         known = {remote.file: remote for remote in hub.recorded(folder, release.files)}
         lacking = [file.path for file in release.files
-                   if file not in known or not hub.is_there(known[file], folder, show)]
+                   if file not in known or not _showing(hub.is_there, known[file], folder)]
         if lacking:
             raise AudioXError(
                 f"HF_HUB_OFFLINE is set, and {folder} has no record of having {', '.join(lacking)}; unset it to fetch."
@@ -67,15 +63,21 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace, bar: Bar
     remotes = hub.resolve(release.files, revisions)
     for name, revision in dict.fromkeys((remote.file.repository.name, remote.revision) for remote in remotes):
         print(f"{name} at {revision}", flush=True)
-    wanted = [remote for remote in remotes if not hub.is_there(remote, folder, show)]
+    wanted = [remote for remote in remotes if not _showing(hub.is_there, remote, folder)]
     hub.check_room(wanted, folder, extra=sum(remote.size for remote in remotes) * 6 // 10 if options.convert else 0)
     folder.mkdir(parents=True, exist_ok=True)
     for remote in remotes:
         if remote in wanted:
-            hub.fetch(remote, folder, show)
+            _showing(hub.fetch, remote, folder)
         hub.write_record(folder, [remote])
         state = "fetched" if remote in wanted else "was there"
         print(f"{remote.file.path}: {state}, {gigabytes(remote.size)}, {remote.checksum}", flush=True)
+
+
+def _showing(work, *arguments):
+    """Do some work that tells its progress, which is worth a bar of its own for large files."""
+    with Bar() as bar:
+        return work(*arguments, lambda stage, done, total: total >> 20 and bar(stage, done >> 20, total >> 20))
 
 
 def _convert(release: Release, folder: Path, converted: Path) -> None:
