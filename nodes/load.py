@@ -127,7 +127,7 @@ class Load(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, checkpoint) -> bool | str:
         """In place of ComfyUI's "value not in list", which helps nobody to a file of 10 GB. None is a linked input."""
-        return checkpoint is None or checkpoint in checkpoint_names() or missing(checkpoint)
+        return checkpoint is None or checkpoint in checkpoint_names() or missing(str(checkpoint))
 
     @classmethod
     def execute(cls, checkpoint, variant="auto", weight_dtype="default", text_encoder=FROM_CHECKPOINT) -> io.NodeOutput:

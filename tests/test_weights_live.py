@@ -90,6 +90,10 @@ def test_a_missing_checkpoint_is_explained(comfy_with_folders, checkpoint, key):
     assert "not in list" not in said
 
 
+def test_a_number_for_a_name_is_explained_too(comfy_with_folders):
+    assert "'5'" in refusal(comfy_with_folders, 5)
+
+
 def test_what_is_listed_is_not_refused_before_it_is_opened(comfy_with_folders):
     prompt = {"load": load(TURBO), "save": node("ModelSave", model=["load", 0], filename_prefix="bad/result")}
     with pytest.raises(PromptError) as caught:
