@@ -29,7 +29,7 @@ RECORD = "download.json"
 """Beside the files: from where each came, and its checksum."""
 
 PATIENCE = 3
-"""How often in a row a connection may break without a byte received."""
+"""How often in a row a connection may break without going on from where it was."""
 
 NETWORK_ERRORS = (OSError, *HfHubHTTPError.__bases__)
 """A broken connection; which HTTP library's it is depends on the version of huggingface_hub."""
@@ -158,7 +158,7 @@ def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
         except NETWORK_ERRORS as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
-            stalled = stalled + 1 if _length(part) <= have else 0
+            stalled = 0 if 0 < have < _length(part) <= remote.size else stalled + 1
             if stalled >= PATIENCE:
                 raise _broken(error) from error
             time.sleep(1)
