@@ -10,21 +10,33 @@ import folder_paths
 from ..audiox_core.checkpoint.layout import is_companion
 from ..audiox_core.demo import FOLDER as DEMO_FOLDER
 from ..audiox_core.demo import NAMES as DEMO_NAMES
+from ..audiox_core.errors import AudioXError
+from ..audiox_core.weights import default_folder, how_to_get
 
 FOLDER = "audiox"
-OTHER_PACKS_FOLDER = "AudioX"
 
 
 def register_folders() -> None:
-    """Make models/audiox (and models/AudioX where it exists) known; nothing is created on disk."""
-    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
-    theirs = Path(folder_paths.models_dir, OTHER_PACKS_FOLDER)
-    ours = Path(folder_paths.models_dir, FOLDER)
-    if theirs.is_dir() and not (ours.is_dir() and ours.samefile(theirs)):
-        folder_paths.add_model_folder_path(FOLDER, str(theirs))
+    """Make models/audiox known, and beside it folders of that name in other letters; nothing is created on disk.
+
+    Other packs keep their models in models/AudioX, and people write the name into extra_model_paths.yaml as they like.
+    """
+    models = Path(folder_paths.models_dir)
+    ours = models / FOLDER
+    folder_paths.add_model_folder_path(FOLDER, str(ours))
+    theirs = [path for path in _entries(models) if path.name.lower() == FOLDER and path.is_dir()]
+    for name in [name for name in folder_paths.folder_names_and_paths if name.lower() == FOLDER and name != FOLDER]:
+        theirs += map(Path, folder_paths.get_folder_paths(name))
+    for path in theirs:
+        if not (ours.is_dir() and path.is_dir() and ours.samefile(path)):
+            folder_paths.add_model_folder_path(FOLDER, str(path))
     # A folder that a pack adds lists every file; the extensions make it list model files only.
     paths, extensions = folder_paths.folder_names_and_paths[FOLDER]
     folder_paths.folder_names_and_paths[FOLDER] = (paths, extensions | folder_paths.supported_pt_extensions)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def checkpoint_names() -> list[str]:
@@ -38,8 +50,24 @@ def checkpoint_names() -> list[str]:
 
 
 def checkpoint_path(name: str) -> str:
-    """Full path of a listed checkpoint, the user's own before the demo; core's own sentence when it is gone."""
+    """Full path of a listed checkpoint, the user's own before the demo.
+
+    Raises:
+        AudioXError: there is none of this name; says which files there are to get.
+    """
     found = folder_paths.get_full_path(FOLDER, name)
     if found is None and name in DEMO_NAMES.values():
         return str(DEMO_FOLDER / name)
-    return found or folder_paths.get_full_path_or_raise("diffusion_models", name)
+    found = found or folder_paths.get_full_path("diffusion_models", name)
+    if found is None:
+        raise AudioXError(missing(name))
+    return found
+
+
+def missing(name: str) -> str:
+    """What to say of a checkpoint that is not there: what it is, where it comes from and the command that gets it."""
+    pack = Path(__file__).absolute().parents[1]
+    models = Path(folder_paths.models_dir, FOLDER)
+    to = "" if default_folder() == models else f' --to "{models}"'
+    command = f"`python -m audiox_core download {{}}{to}`, run in {pack.parent.name}/{pack.name},"
+    return how_to_get(name, command, checkpoint_names())

@@ -10,11 +10,12 @@ from comfy_api.latest import io
 
 from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
 from ..audiox_core.variants import VARIANTS
+from ..audiox_core.weights import FOLDER, RELEASES, T5_FILES, gigabytes
 from .comfy_network import AudioXConfig
 from .comfy_text import load_text_encoder, load_text_encoder_file
 from .comfy_vae import AudioXVAE
 from .comfy_video import VideoEncoder
-from .folders import checkpoint_names, checkpoint_path
+from .folders import checkpoint_names, checkpoint_path, missing
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
 
@@ -26,6 +27,13 @@ WEIGHT_DTYPES = {
     "fp8_e4m3fn": torch.float8_e4m3fn,
 }
 FROM_CHECKPOINT = "from checkpoint"
+
+_TURBO = RELEASES["turbo"]
+GET_THEM = (
+    f"AudioX-Turbo is {gigabytes(_TURBO.size)} of {_TURBO.model.repository.page} and {T5_FILES[0].repository.page} "
+    f"and goes into {FOLDER}/{_TURBO.folder}; `python -m audiox_core download turbo`, run in the pack's folder, "
+    "gets it."
+)
 
 
 def load_model(path: str, options: dict, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
@@ -70,8 +78,8 @@ class Load(io.ComfyNode):
             description=(
                 "Opens AudioX-Turbo, its teacher AudioX-Base, AudioX, AudioX-MAF or AudioX-MAF-MMDiT, as released or "
                 "converted, and gives a MODEL, a VAE, a text encoder and the video encoders. The released weights are "
-                "licensed CC-BY-NC 4.0 (no commercial use); the sound of Turbo and Base is watermarked. Put them into "
-                "models/audiox. The demo that comes with the pack is a toy of our own for trying out graphs."
+                f"licensed CC-BY-NC 4.0 (no commercial use); the sound of Turbo and Base is watermarked. {GET_THEM} "
+                "The demo that comes with the pack is a toy of our own for trying out graphs."
             ),
             search_aliases=["audiox", "text to audio", "video to audio", "foley", "sound effects", "music"],
             inputs=[
@@ -79,7 +87,8 @@ class Load(io.ComfyNode):
                     "checkpoint",
                     options=checkpoint_names(),
                     tooltip="A model file in models/audiox or models/diffusion_models; its VAE and Synchformer are "
-                    "found beside it, in the released folder layout, or inside a converted file.",
+                    "found beside it, in the released folder layout, or inside a converted file. Only the demo here? "
+                    "This node's description says how to get the released weights.",
                 ),
                 io.Combo.Input(
                     "variant",
@@ -114,6 +123,11 @@ class Load(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint) -> bool | str:
+        """In place of ComfyUI's "value not in list", which helps nobody to a file of 10 GB. None is a linked input."""
+        return checkpoint is None or checkpoint in checkpoint_names() or missing(str(checkpoint))
 
     @classmethod
     def execute(cls, checkpoint, variant="auto", weight_dtype="default", text_encoder=FROM_CHECKPOINT) -> io.NodeOutput:

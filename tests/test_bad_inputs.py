@@ -181,7 +181,7 @@ NAN = node("LabLatent", value="nan", batch=1, channels=64, length=236)
 NO_BATCH = node("LabLatent", value="0", batch=0, channels=64, length=236)
 
 CASES = [
-    Case("missing checkpoint", loading("nothing.ckpt"), "load", r"not in list.*nothing\.ckpt"),
+    Case("missing checkpoint", loading("nothing.ckpt"), "load", r"nothing\.ckpt.*audiox_core download turbo"),
     Case("VAE as a model", loading("bad/sounds.ckpt"), "load", r"sounds\.ckpt.*VAE"),
     Case("text named safetensors", loading("bad/text.safetensors"), "load", r"text\.safetensors"),
     Case("text named ckpt", loading("bad/text.ckpt"), "load", r"text\.ckpt"),

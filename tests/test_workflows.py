@@ -7,7 +7,7 @@ import make_workflows
 import numpy as np
 import pytest
 from dev import COMFYUI
-from graphs import ROOT, ids_of, read_audio, shipped, video_packets
+from graphs import BASE, ROOT, ids_of, read_audio, shipped, video_packets
 from media_maker import make_demo_video
 
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
@@ -76,9 +76,9 @@ def test_all_tasks_are_there():
     turbo = {"t2a", "t2m", "v2a", "v2m", "tv2a", "tv2m", "i2a", "a2m", "long_v2a", "loop", "variation", "inpaint"}
     tasks = {f"{task}_turbo" for task in turbo | {"continue", "lead_in"}}
     tasks |= {f"{task}_base" for task in ("t2a", "v2a", "inpaint")} | {"v2a_base_guided", "inpaint_maf_mmdit"}
-    tasks |= {f"{task}_{variant}" for task in ("t2a", "v2a") for variant in ("v1", "maf", "maf_mmdit")}
+    tasks |= {f"{task}_{variant}" for task in ("t2a", "v2a") for variant in ("audiox", "maf", "maf_mmdit")}
     core = {f"{task}_{variant}_core_nodes" for task in ("t2a", "v2a") for variant in ("turbo", "base")}
-    core |= {"t2a_v1_core_nodes", "inpaint_turbo_core_nodes", "inpaint_v1_core_nodes"}
+    core |= {"t2a_audiox_core_nodes", "inpaint_turbo_core_nodes", "inpaint_audiox_core_nodes"}
     assert set(NAMES) == tasks | core == {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
 
 
@@ -137,6 +137,29 @@ def test_the_note_tells_files_and_licence(name):
     assert loader["properties"]["models"][0]["name"] == loader["widgets_values"][0]
 
 
+MISSING_MODEL = {"name", "url", "directory"}
+
+
+@pytest.mark.parametrize("server", ["lab", "oldest"])
+def test_the_editor_finds_the_models_that_a_graph_asks_for(server, request):
+    """The entries of its dialog of missing models: every folder is known, and a file that is there is found."""
+    server = request.getfixturevalue(server)
+    listed = {entry["name"] for entry in server.get("/experiment/models/audiox")}
+    for name in NAMES:
+        stored = graph(name)
+        loader = next(node for node in stored["nodes"] if node["type"] == "AudioXLoad")
+        asked = [*loader["properties"]["models"], *stored["models"]]
+        for entry in asked:
+            assert set(entry) - {"hash", "hash_type"} == MISSING_MODEL
+            assert entry["directory"] == "audiox"
+            assert entry["url"].startswith("https://huggingface.co/")
+            assert entry["url"].endswith("/" + entry["name"].split("/")[-1])
+        there = {entry["name"] for entry in asked} - {BASE}  # the oldest ComfyUI's model folder has no Base
+        assert there <= listed
+        sees = "AudioXEncodeVideo" in str(stored) and "_audiox" not in name  # the first AudioX has no Synchformer
+        assert any("synchformer" in entry["name"] for entry in asked) == sees
+
+
 # The runs
 
 
@@ -179,7 +202,7 @@ def test_a_video_of_ten_seconds(lab, tmp_path):
 
 
 OLDEST = ["t2a_turbo", "v2a_turbo", "t2a_turbo_core_nodes", "inpaint_turbo", "long_v2a_turbo"]
-OLDEST += ["t2a_v1", "t2a_v1_core_nodes", "v2a_maf", "inpaint_v1_core_nodes", "t2a_maf_mmdit"]
+OLDEST += ["t2a_audiox", "t2a_audiox_core_nodes", "v2a_maf", "inpaint_audiox_core_nodes", "t2a_maf_mmdit"]
 
 
 @pytest.fixture(scope="module")

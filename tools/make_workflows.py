@@ -12,14 +12,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from shipped_workflows import (
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from shipped_workflows import (  # noqa: E402
     LOAD,
     PICTURE,
     PROMPT,
     RESULT,
     SAMPLE,
     SOUND,
-    SOURCES,
     VIDEO,
     WORKFLOWS,
     Link,
@@ -27,30 +29,51 @@ from shipped_workflows import (
     Workflow,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+from audiox_core.weights import FOLDER as MODELS  # noqa: E402
+from audiox_core.weights import RELEASES, T5_FILES, WeightFile, gigabytes  # noqa: E402
+
 FOLDER = ROOT / "workflows"
-HUB = "https://huggingface.co"
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 """Types of inputs that a node shows as a widget; every other one is a socket."""
 
 def note(workflow: Workflow) -> str:
     """What a user has to know before the first run."""
-    source = SOURCES[workflow.variant]
-    folder = source.repository.split("/")[1]
-    files = {"video": VIDEO, "audio": SOUND, "image": PICTURE}
-    given = [f" Put your {key} into `ComfyUI/input` and choose it in place of `{name}`."
-             for key, name in files.items() if key in workflow.nodes]  # fmt: skip
-    watermark = "; the sound they make is watermarked" if workflow.variant in ("turbo", "base") else ""
+    release = RELEASES[workflow.variant]
+    place = f"`ComfyUI/{MODELS}/{release.folder}`"
+    examples = {"video": VIDEO, "audio": SOUND, "image": PICTURE}
+    given = "".join(
+        f" Put your {key} into `ComfyUI/input` and choose it in place of `{name}`."
+        for key, name in examples.items()
+        if key in workflow.nodes
+    )
+    watermark = "; the sound they make is watermarked" if "watermark" in release.licence else ""
     return "\n\n".join([
         f"**{workflow.title}.** {workflow.summary}",
-        f"**Model:** clone [{source.repository}]({HUB}/{source.repository}) into `ComfyUI/models/audiox`, so that "
-        f"there is `models/audiox/{source.name}`; keep its other files beside it.{''.join(given)}",
-        f"**Text encoder:** that repository has no T5. Put `model.safetensors` and `tokenizer.json` of "
-        f"[t5-base]({HUB}/google-t5/t5-base) into `models/audiox/{folder}/t5-base`, or choose a "
-        "`t5-base.safetensors` of `models/text_encoders` as text_encoder.",
+        f"**Model:** `python -m audiox_core download {workflow.variant}`, run in the pack's folder, fetches "
+        f"{gigabytes(release.size)} into {place}. By hand: put the files of [{release.model.repository.name}]"
+        f"({release.model.repository.page}) there, in the folders that they have in it, so that there is "
+        f"`{MODELS}/{release.checkpoint}`.{given}",
+        "**Text encoder:** that repository has no T5; the command gets it too. By hand: put `model.safetensors` and "
+        f"`tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into `{MODELS}/{release.folder}/t5-base`, or "
+        "choose a `t5-base.safetensors` of `models/text_encoders` as text_encoder.",
         f"**Licence of the weights:** CC-BY-NC 4.0, no commercial use{watermark}.",
     ])
+
+
+def missing_model(workflow: Workflow, file: WeightFile) -> dict:
+    """A file as the editor's dialog of missing models wants it."""
+    known = {"hash": file.sha256, "hash_type": "SHA256"} if file.sha256 else {}
+    name = f"{RELEASES[workflow.variant].folder}/{file.path}"
+    return {"name": name, "url": file.page, **known, "directory": MODELS.split("/")[1]}
+
+
+def companions(workflow: Workflow) -> list[WeightFile]:
+    """What a run needs besides the model's own file, as far as ComfyUI lists it."""
+    looks = any(node.type == "AudioXEncodeVideo" for node in workflow.nodes.values())
+    unused = set() if looks else {"videos"}
+    files = RELEASES[workflow.variant].files[1:]
+    return [file for file in files if file.purpose not in unused and not file.source.endswith(".json")]
 
 
 # Inputs, as a live ComfyUI tells them
@@ -129,17 +152,18 @@ def graph(name: str, workflow: Workflow, infos: dict) -> dict:
     ids = {key: number for number, key in enumerate(workflow.nodes, 1)}
     links = list(links_of(workflow, infos, ids))
     nodes = [
-        graph_node(ids[key], node, infos[node.type], links, places[key], order)
+        graph_node(ids[key], node, infos[node.type], links, places[key], order, workflow)
         for order, (key, node) in enumerate(workflow.nodes.items(), 1)
     ]
     return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{HUB}/HKUSTAudio/AudioX-Turbo#{name}")),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{RELEASES['turbo'].model.repository.page}#{name}")),
         "revision": 0,
         "last_node_id": len(nodes) + 1,
         "last_link_id": len(links),
         "nodes": [note_node(len(nodes) + 1, workflow), *nodes],
         "links": links,
         "groups": groups,
+        "models": [missing_model(workflow, file) for file in companions(workflow)],
         "config": {},
         "extra": {"ds": {"scale": 0.8, "offset": [NOTE_SIZE[0] + 120, 200]}},
         "version": 0.4,
@@ -165,7 +189,7 @@ def sockets(node: Node, info: dict) -> dict[str, tuple[str, dict, bool]]:
     return {name: entry for name, entry in inputs.items() if entry[0] not in WIDGETS} | linked
 
 
-def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, order: int) -> dict:
+def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, order: int, workflow: Workflow) -> dict:
     into = {slot: link for link, _, _, target, slot, _ in links if target == number}
     inputs = [
         {
@@ -183,10 +207,8 @@ def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, o
         "cnr_id": module[1] if module[0] == "custom_nodes" else "comfy-core",
         "Node name for S&R": node.type,
     }
-    if node.type == "AudioXLoad":
-        [source] = [source for source in SOURCES.values() if source.name == node.inputs["checkpoint"]]
-        url = f"{HUB}/{source.repository}/resolve/main/{source.file}"
-        properties["models"] = [{"name": source.name, "url": url, "directory": "audiox"}]
+    if node.type == "AudioXLoad":  # the editor looks only for what a widget names
+        properties["models"] = [missing_model(workflow, RELEASES[workflow.variant].model)]
     return {
         "id": number, "type": node.type, "pos": place[:2], "size": place[2:], "flags": {}, "order": order, "mode": 0,
         "inputs": inputs, "outputs": outputs, "properties": properties,

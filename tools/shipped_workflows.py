@@ -4,50 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from audiox_core.weights import RELEASES
+
 LOAD, PROMPT, SAMPLE, RESULT = "1 Load", "2 Prompt", "3 Sample", "4 Result"
 
 VIDEO, SOUND, PICTURE = "example.mp4", "example.wav", "example.png"
 CORE_LATENT_SECONDS = 11.0  # gives the model's 236 latents; 10 would give 216
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a model's weights come from. file: within the repository, which lies in models/audiox under its name."""
-
-    repository: str
-    file: str
-    words: str
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's name in Load AudioX."""
-        return f"{self.repository.split('/')[1]}/{self.file}"
-
-
-SOURCES = {
-    "turbo": Source(
-        "HKUSTAudio/AudioX-Turbo",
-        "audiox_turbo/audiox_turbo.ckpt",
-        "44.1 kHz stereo sound, by AudioX-Turbo in 4 steps.",
-    ),
-    "base": Source(
-        "HKUSTAudio/AudioX-Turbo",
-        "pretrained_ckpt/pretrained_ckpt.ckpt",
-        "44.1 kHz stereo sound, by AudioX-Base, the teacher, in 50 steps with guidance 6.",
-    ),
-    "v1": Source(
-        "HKUSTAudio/AudioX", "model.ckpt", "44.1 kHz stereo sound, by the first AudioX in 250 steps with guidance 7."
-    ),
-    "maf": Source(
-        "HKUSTAudio/AudioX-MAF", "model.ckpt", "44.1 kHz stereo sound, by AudioX-MAF in 250 steps with guidance 7."
-    ),
-    "maf_mmdit": Source(
-        "HKUSTAudio/AudioX-MAF-MMDiT",
-        "model.ckpt",
-        "44.1 kHz stereo sound, by AudioX-MAF-MMDiT in 250 steps with guidance 7.",
-    ),
+WORDS = {
+    "turbo": "44.1 kHz stereo sound, by AudioX-Turbo in 4 steps.",
+    "base": "44.1 kHz stereo sound, by AudioX-Base, the teacher, in 50 steps with guidance 6.",
+    "audiox": "44.1 kHz stereo sound, by the first AudioX in 250 steps with guidance 7.",
+    "maf": "44.1 kHz stereo sound, by AudioX-MAF in 250 steps with guidance 7.",
+    "maf-mmdit": "44.1 kHz stereo sound, by AudioX-MAF-MMDiT in 250 steps with guidance 7.",
 }
-"""Variant -> its source, and what the model makes."""
+"""Release (see `audiox_core.weights`) -> what it makes."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +41,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Workflow:
-    """Nodes by key, in the order in which they run, and the words of the note."""
+    """Nodes by key, in the order in which they run, and the words of the note. variant: a release."""
 
     title: str
     nodes: dict[str, Node]
@@ -88,7 +60,7 @@ LOADERS = {
 
 def load(variant: str, *media: str) -> dict[str, Node]:
     """The loader of the model, and of what else is read."""
-    loader = Node("AudioXLoad", LOAD, {"checkpoint": SOURCES[variant].name})
+    loader = Node("AudioXLoad", LOAD, {"checkpoint": RELEASES[variant].checkpoint})
     return {"load": loader, **{key: LOADERS[key] for key in media}}
 
 
@@ -129,7 +101,7 @@ def encode_video(conditioning: Link, **inputs) -> Node:
 def text(variant: str, prompt: str, title: str) -> Workflow:
     """Text to a sound file, with AudioX's own nodes."""
     nodes = {**load(variant), **words(prompt), **sampling(Link("prompt")), **save_audio(variant, Link("sound"))}
-    return Workflow(title, nodes, variant, f"The text in group 2 becomes 10 s of {SOURCES[variant].words}")
+    return Workflow(title, nodes, variant, f"The text in group 2 becomes 10 s of {WORDS[variant]}")
 
 
 def video(variant: str, prompt: str, title: str) -> Workflow:
@@ -142,7 +114,7 @@ def video(variant: str, prompt: str, title: str) -> Workflow:
         **save_video(variant, Link("sound")),
     }
     summary = "The first 10 s of the video and the text in group 2 become {} The pictures are copied as they are."
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 def image(variant: str, prompt: str, title: str) -> Workflow:
@@ -155,7 +127,7 @@ def image(variant: str, prompt: str, title: str) -> Workflow:
         **sampling(Link("seen")),
         **save_audio(variant, Link("sound")),
     }
-    summary = f"The picture and the text in group 2 become 10 s of {SOURCES[variant].words}"
+    summary = f"The picture and the text in group 2 become 10 s of {WORDS[variant]}"
     return Workflow(title, nodes, variant, summary)
 
 
@@ -173,7 +145,7 @@ def sound_prompt(variant: str, prompt: str, title: str) -> Workflow:
         "The first 10 s of the sound are a prompt, beside the text in group 2, to 10 s of {} Music was trained to go "
         "on from its prompt. Turn on random_mask for what upstream does."
     )
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 def long_video(variant: str, prompt: str, title: str) -> Workflow:
@@ -190,14 +162,14 @@ def long_video(variant: str, prompt: str, title: str) -> Workflow:
         "The whole video, up to 10 minutes, becomes {} The sound is as long as the video: its length goes from Encode "
         "Video Prompt to Empty AudioX Latent. It is made in windows of 10 s that overlap and are denoised together."
     )
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 def loop(variant: str, prompt: str, title: str) -> Workflow:
     """A sound without beginning and end."""
     latent = {"latent": Node("AudioXEmptyLatent", SAMPLE, {"seconds": 8.0, "loop": True})}
     nodes = {**load(variant), **words(prompt), **sampling(Link("prompt"), latent), **save_audio(variant, Link("sound"))}
-    summary = f"8 s of sound whose end meets its beginning, for games and ambience: {SOURCES[variant].words}"
+    summary = f"8 s of sound whose end meets its beginning, for games and ambience: {WORDS[variant]}"
     return Workflow(title, nodes, variant, summary)
 
 
@@ -215,7 +187,7 @@ def guided_apart(variant: str, prompt: str, title: str) -> Workflow:
         "The first 10 s of the video become {} The video is encoded once and goes into both texts: what is wanted, and "
         "what guidance steers away from. video_cfg says how strongly the video counts, cfg how strongly the text."
     )
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 # Working on a sound
@@ -233,7 +205,7 @@ def edited(variant: str, prompt: str, title: str, summary: str, *, mask: dict | 
         **sampling(Link("prompt"), latent, **denoise),
         **save_audio(variant, Link("sound")),
     }
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 VARIATION = "The sound becomes another one like it: denoise says how far it may go. It is {}"
@@ -248,7 +220,7 @@ LEAD_IN = "5 s are added before the sound, which itself is kept to the sample: {
 CORE_SETTINGS = {
     "turbo": {"steps": 4, "cfg": 1.0, "sampler_name": "lcm", "scheduler": "simple"},
     "base": {"steps": 50, "cfg": 6.0, "sampler_name": "euler", "scheduler": "simple"},
-    "v1": {"steps": 250, "cfg": 7.0, "sampler_name": "dpmpp_3m_sde", "scheduler": "exponential"},
+    "audiox": {"steps": 250, "cfg": 7.0, "sampler_name": "dpmpp_3m_sde", "scheduler": "exponential"},
 }
 
 
@@ -275,7 +247,7 @@ def text_core(variant: str, prompt: str, title: str) -> Workflow:
         "Nodes of ComfyUI only, behind Load AudioX: the text becomes {} Empty Latent Audio must stay at 11 s, one "
         "window of this model; Trim Audio Duration cuts it to 10."
     )
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 def video_core(variant: str, prompt: str, title: str) -> Workflow:
@@ -291,7 +263,7 @@ def video_core(variant: str, prompt: str, title: str) -> Workflow:
         "ComfyUI's own sampling and decoding: the first 10 s of the video and the text become {} Empty Latent Audio "
         "must stay at 11 s, one window of this model. Mux copies the pictures; Create Video would encode them anew."
     )
-    return Workflow(title, nodes, variant, summary.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
 
 
 def inpainting_core(variant: str, prompt: str, title: str) -> Workflow:
@@ -308,7 +280,7 @@ def inpainting_core(variant: str, prompt: str, title: str) -> Workflow:
         "sound": Node("AudioXVAEDecode", RESULT, {"vae": VAE, "latent": Link("sample")}),
         **save_audio(variant, Link("sound")),
     }
-    return Workflow(title, nodes, variant, INPAINTING.format(SOURCES[variant].words))
+    return Workflow(title, nodes, variant, INPAINTING.format(WORDS[variant]))
 
 
 GENERAL, MUSIC = "Generate general audio for the video", "Generate music for the video"
@@ -333,18 +305,18 @@ WORKFLOWS = {
     "v2a_base": video("base", GENERAL, "Video to audio"),
     "v2a_base_guided": guided_apart("base", GENERAL, "Video to audio, guided"),
     "inpaint_base": edited("base", TYPING, "A time range anew", INPAINTING, mask={"start": 2.0, "end": 4.0}),
-    "t2a_v1": text("v1", TYPING, "Text to audio"),
-    "v2a_v1": video("v1", GENERAL, "Video to audio"),
+    "t2a_audiox": text("audiox", TYPING, "Text to audio"),
+    "v2a_audiox": video("audiox", GENERAL, "Video to audio"),
     "t2a_maf": text("maf", TYPING, "Text to audio"),
     "v2a_maf": video("maf", GENERAL, "Video to audio"),
-    "t2a_maf_mmdit": text("maf_mmdit", TYPING, "Text to audio"),
-    "v2a_maf_mmdit": video("maf_mmdit", GENERAL, "Video to audio"),
-    "inpaint_maf_mmdit": edited("maf_mmdit", TYPING, "A time range anew", INPAINTING, mask={"start": 2.0, "end": 4.0}),
+    "t2a_maf_mmdit": text("maf-mmdit", TYPING, "Text to audio"),
+    "v2a_maf_mmdit": video("maf-mmdit", GENERAL, "Video to audio"),
+    "inpaint_maf_mmdit": edited("maf-mmdit", TYPING, "A time range anew", INPAINTING, mask={"start": 2.0, "end": 4.0}),
     "t2a_turbo_core_nodes": text_core("turbo", TYPING, "Text to audio"),
     "t2a_base_core_nodes": text_core("base", TYPING, "Text to audio"),
-    "t2a_v1_core_nodes": text_core("v1", TYPING, "Text to audio"),
+    "t2a_audiox_core_nodes": text_core("audiox", TYPING, "Text to audio"),
     "v2a_turbo_core_nodes": video_core("turbo", GENERAL, "Video to audio"),
     "v2a_base_core_nodes": video_core("base", GENERAL, "Video to audio"),
     "inpaint_turbo_core_nodes": inpainting_core("turbo", TYPING, "A time range anew"),
-    "inpaint_v1_core_nodes": inpainting_core("v1", TYPING, "A time range anew"),
+    "inpaint_audiox_core_nodes": inpainting_core("audiox", TYPING, "A time range anew"),
 }

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import AudioXError
-from . import convert, evaluate, generate, inspect
+from . import convert, download, evaluate, generate, inspect
 
 COMMANDS = {
+    "download": download,
     "generate": generate,
     "convert": convert,
     "inspect": inspect,

@@ -105,5 +105,18 @@ class LabLoadedModels:
         return ({"samples": torch.zeros(1, 1, len(comfy.model_management.current_loaded_models))},)
 
 
-NODES = (LabAudio, LabLatent, LabModel, LabNoneClip, LabLCM, LabLoadedModels)
+class LabName:
+    """A name for a combo, as packs have nodes that choose a file."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "lab", "make", ("COMBO",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"name": ("STRING", {"default": ""})}}
+
+    def make(self, name):
+        return (name,)
+
+
+NODES = (LabAudio, LabLatent, LabModel, LabNoneClip, LabLCM, LabLoadedModels, LabName)
 NODE_CLASS_MAPPINGS = {cls.__name__: cls for cls in NODES}
