@@ -56,13 +56,10 @@ V = Objective(
 OBJECTIVES = {"turbo": FLOW, "base": FLOW, "maf-mmdit": V, "maf": V, "v1": V}
 """Variant -> objective."""
 
-SAMPLERS = {**FLOW.samplers, **V.samplers}
-"""Every sampler by name; which of them a model takes, its objective says."""
-
 
 @dataclass(frozen=True)
 class RunSettings:
-    """steps: of a run; cfg: guidance scale, 1 for none; sampler: a key of SAMPLERS.
+    """steps: of a run; cfg: guidance scale, 1 for none; sampler: of `variants.SAMPLERS`.
 
     rescale: how far guidance keeps the deviation of the unguided output, 0 to 1; see `sampling.rescale_guidance`.
     video_cfg: the scale of video and audio where it is not that of the text; see `sampling.away_from`.

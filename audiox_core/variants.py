@@ -26,6 +26,12 @@ VARIANTS = {
 """The distilled 4-step student, its teacher, and the three models before them. The first three look the same."""
 
 
+SAMPLERS = (
+    "renoise", "euler", "dpmpp-3m-sde", "dpmpp-2m-sde", "heun", "dpm-2", "dpmpp-2s-ancestral",
+)  # fmt: skip
+"""Names of all samplers; which of them a model takes, `presets.OBJECTIVES` says."""
+
+
 def variants_of(architecture: str) -> tuple[str, ...]:
     """The variants that a network may be, told by its architecture alone."""
     return tuple(name for name, variant in VARIANTS.items() if variant.architecture == architecture)

@@ -16,7 +16,8 @@ from comfy_api.latest import io
 from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import whole_frames
-from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, SAMPLERS, Objective, RunSettings, run_settings
+from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, run_settings
+from ..audiox_core.variants import SAMPLERS
 from .comfy_network import LOOP, PRESENT, AudioXModel
 
 

@@ -1,13 +1,15 @@
 """The command line makes sound for every task, and the headless pipeline keeps its promises."""
 
 import json
+import subprocess
+import sys
 
 import av
 import media_maker
 import numpy as np
 import pytest
 import torch
-from graphs import video_packets
+from graphs import ROOT, video_packets
 
 from audiox_core import lengths
 from audiox_core.checkpoint import open_checkpoint
@@ -197,3 +199,8 @@ def test_sound_is_real_stereo(turbo):
     latent = turbo.sample(Prompt(), run_settings("turbo"), [0])
     sound = turbo.decode(latent)[0].numpy()
     assert abs(np.corrcoef(sound)[0, 1]) < 0.999
+
+
+def test_help_waits_for_nothing_slow():
+    code = "import sys, audiox_core.cli as cli; cli.build_parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -10,8 +10,7 @@ from pathlib import Path
 from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, SAMPLE_RATE, windows_from_seconds
-from ..presets import SAMPLERS, run_settings
-from ..variants import VARIANTS
+from ..variants import SAMPLERS, VARIANTS
 from .progress import Bar
 
 DTYPES = ("fp32", "bf16", "fp16")
@@ -77,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
     from ..checkpoint import open_checkpoint
     from ..media.loudness import check_target
     from ..pipeline import AudioX
+    from ..presets import run_settings
 
     if args.loudness is not None:
         check_target(args.loudness)
