@@ -37,8 +37,7 @@ from audiox_core.runs import Known, guided, run_sampler
 from audiox_core.sampling import v_scalings
 
 STEPS = (250, 100, 50, 25, 12)
-OTHERS = (100, 25)
-"""Numbers of steps at which the other samplers of v are measured."""
+OTHERS = (100, 25)  # of the other samplers of v
 
 FLOOR_DB = 80.0
 """How far below a full-scale sine levels are told apart; what is quieter counts as this quiet."""
