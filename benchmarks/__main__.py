@@ -48,8 +48,8 @@ STAGES = {
     "load_converted": Stage("the same, converted .safetensors", (3.0, 0.75), files="release"),
 }
 
-SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py"}
-"""Benchmarks with a program and a budget of their own."""
+SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "steps": "steps.py"}
+"""Benchmarks with a program of their own."""
 
 
 def main() -> int:
@@ -85,7 +85,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--official", metavar="PATH", help="a checkout of NoizAI/AudioX-Turbo to compare with")
     parser.add_argument("--stages", nargs="+", choices=every, default=list(STAGES), metavar="STAGE",
-                        help=f"some of: {', '.join(every)}; by default all but {' and '.join(SCRIPTS)}")
+                        help=f"some of: {', '.join(every)}; by default all but {', '.join(SCRIPTS)}")
     parser.add_argument("--repeat", type=int, default=3, help="timed runs of each side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--depth", type=int, default=6, help="transformer layers; 24 is the released model")

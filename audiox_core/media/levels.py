@@ -9,10 +9,10 @@ SILENCE_PEAK = 1e-8
 
 
 def finish(waveform: Tensor, *, normalize: bool = False) -> Tensor:
-    """Keep each item of a sound (B, channels, samples) within -1..1.
+    """Keep each item of a sound (B, channels, samples) within -1..1, in place.
 
     An item that would clip is scaled down to a peak of 1, all channels alike; `normalize` scales every item to it.
     """
     low, high = waveform.amin(dim=(1, 2), keepdim=True), waveform.amax(dim=(1, 2), keepdim=True)
     peak = high.maximum(-low).clamp(min=SILENCE_PEAK if normalize else 1.0)
-    return waveform if (peak == 1).all() else waveform / peak
+    return waveform if (peak == 1).all() else waveform.div_(peak)

@@ -301,10 +301,11 @@ class OobleckVAE(nn.Module):
                 f"The sound has {audio.shape[2]} samples; the VAE needs at least {self.sizes.samples_per_latent}."
             )
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.reach_latents
-        # Long sound goes through all layers piece by piece: the encoder's results between blocks are large.
-        return in_pieces(
-            self.encoder, audio, piece=LATENT_FRAMES * per_latent, margin=reach * per_latent, down=per_latent
-        )
+        if audio.shape[2] <= LATENT_FRAMES * per_latent:
+            return self.encoder(audio)
+        # Long sound goes through all layers piece by piece: what lies between the blocks is large.
+        piece = (LATENT_FRAMES - 2 * reach) * per_latent
+        return in_pieces(self.encoder, audio, piece=piece, margin=reach * per_latent, down=per_latent)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """The latent's mean, (B, latent_channels, L // 2048)."""
@@ -324,7 +325,9 @@ class OobleckVAE(nn.Module):
                 f"got {tuple(latent.shape)}."
             )
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.decode_reach
-        return in_pieces(self.decoder, latent, piece=LATENT_FRAMES, margin=reach, up=per_latent)
+        if latent.shape[2] <= LATENT_FRAMES:
+            return self.decoder(latent)
+        return in_pieces(self.decoder, latent, piece=LATENT_FRAMES - 2 * reach, margin=reach, up=per_latent)
 
 
 def silence_statistics(vae: OobleckVAE, samples: int = PROMPT_SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:
