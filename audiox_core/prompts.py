@@ -118,14 +118,14 @@ def encode_windows(
     are kept in float16: ten minutes of CLIP tokens are 288 MB then.
     """
     count = windows_from_seconds(seconds)
-    kept: list[list[Tensor | None]] = [[], []]
-    for i in range(count):
+
+    def window(i: int) -> list[Tensor | None]:
         frames = read(start + i * WINDOW_HOP_SECONDS)
         encoded = encode(*frames) if frames[0].any() else (None, None)
-        for windows, values in zip(kept, encoded, strict=True):
-            windows.append(values if values is None or count == 1 else values.half())
-    clip_tokens, sync_features = (side_by_side(windows, 1) for windows in kept)
-    return clip_tokens, sync_features
+        return [values if values is None or count == 1 else values.half() for values in encoded]
+
+    clip_tokens, sync_features = zip(*(window(i) for i in range(count)), strict=True)
+    return side_by_side(clip_tokens, 1), side_by_side(sync_features, 1)
 
 
 def covered_seconds(length: float | None, start: float, seconds: float) -> float:
