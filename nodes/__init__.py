@@ -8,6 +8,7 @@ from .folders import register_folders
 from .load import Load
 from .mux import MuxVideo
 from .sample import EmptyLatent, Sample
+from .save import SaveSound
 
 
 class AudioXExtension(ComfyExtension):
@@ -15,7 +16,7 @@ class AudioXExtension(ComfyExtension):
         register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [Load, EncodeText, EncodeVideo, EncodeAudio, EmptyLatent, Sample, VAEDecode, MuxVideo]
+        return [Load, EncodeText, EncodeVideo, EncodeAudio, EmptyLatent, Sample, VAEDecode, MuxVideo, SaveSound]
 
 
 async def comfy_entrypoint() -> AudioXExtension:

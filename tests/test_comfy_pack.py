@@ -4,7 +4,7 @@ import pytest
 
 NODES = {
     "AudioXLoad", "AudioXEncodeText", "AudioXEncodeVideo", "AudioXEncodeAudio", "AudioXEmptyLatent", "AudioXSample",
-    "AudioXVAEDecode", "AudioXMuxVideo",
+    "AudioXVAEDecode", "AudioXMuxVideo", "AudioXSaveSound",
 }
 
 

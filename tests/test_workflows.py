@@ -182,8 +182,8 @@ def test_the_oldest_comfyui_runs_it(name, comfy_0163, example_video):
 def check_run(server, prompt: dict, source, seconds: float = 1.0) -> None:
     """Run a shipped prompt, nothing changed but the number of steps, and look at what it saved."""
     videos = ids_of(prompt, "SaveVideo")
-    [save] = videos or ids_of(prompt, "SaveAudio")
-    [item] = server.run(short(prompt)).files(save)
+    [save] = videos or ids_of(prompt, "SaveAudio") or ids_of(prompt, "AudioXSaveSound")
+    item = server.run(short(prompt)).files(save)[0]
     path = server.output_path(item)
     if videos:
         check_video(path, source, seconds)

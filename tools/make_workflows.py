@@ -62,12 +62,12 @@ def load(variant: str) -> dict[str, Node]:
 
 
 def text(variant: str, prompt: str, title: str) -> Workflow:
-    """Text to a FLAC file, with AudioX's own nodes."""
+    """Text to a FLAC file and its picture, with AudioX's own nodes."""
     nodes = {
         **load(variant),
         "prompt": Node("AudioXEncodeText", PROMPT, {"clip": CLIP, "text": prompt}),
         **own_sampling(Link("prompt")),
-        "save": save_audio(variant, Link("sound")),
+        "save": Node("AudioXSaveSound", RESULT, {"audio": Link("sound"), "filename_prefix": f"audio/audiox_{variant}"}),
     }
     return Workflow(title, nodes, variant, f"The text in group 2 becomes 10 s of {STEPS[variant]}")
 
@@ -345,8 +345,8 @@ def note_node(number: int, workflow: Workflow) -> dict:
     }  # fmt: skip
 
 
-WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400}
-PREVIEW = {"LoadVideo": 260, "SaveVideo": 260, "SaveAudio": 60}
+WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
+PREVIEW = {"LoadVideo": 260, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300}
 
 
 def height(node: Node, info: dict) -> int:
