@@ -15,6 +15,7 @@ from .comfy_text import load_text_encoder, load_text_encoder_file
 from .comfy_vae import AudioXVAE
 from .comfy_video import VideoEncoder
 from .folders import checkpoint_names, checkpoint_path
+from .preview import PreviewedLatent
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
 
@@ -41,6 +42,7 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
     """
     management = comfy.model_management
     config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant, checkpoint.guidance)
+    config.latent_format = PreviewedLatent()
     supported = config.supported_inference_dtypes
     load_device = management.get_torch_device()
     dtype = options["dtype"] or management.unet_dtype(

@@ -78,6 +78,8 @@ class ComfyServer:
         self.start_timeout = start_timeout
         self.client_id = uuid.uuid4().hex
         self.process = None
+        self.previews: list[bytes] = []
+        """Pictures that samplers have sent so far, as files."""
         self._events: list[tuple[str, dict]] = []
         self._temporary = None
         # A proxy of the environment must not see calls to this machine.
@@ -306,3 +308,5 @@ class ComfyServer:
                 if message.type == aiohttp.WSMsgType.TEXT:
                     event = json.loads(message.data)
                     self._events.append((event["type"], event.get("data") or {}))
+                elif message.type == aiohttp.WSMsgType.BINARY:
+                    self.previews.append(message.data[8:])  # after the kind of event and the kind of picture
