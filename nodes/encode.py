@@ -12,11 +12,15 @@ from ..audiox_core.media.audio import prepare_prompt
 from ..audiox_core.media.frames import frames_from_images
 from ..audiox_core.model.encoders import TEXT_TOKENS
 from ..audiox_core.prompts import encode_prompt
+from ..audiox_core.tasks import TASKS
 from .comfy_network import AUDIO, CLIP_TOKENS, SYNC_FEATURES
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
 from .sound import require_sound
 from .video import frames_of_video
+
+OWN_WORDS = "own words"
+"""The task that leaves the text as it is."""
 
 
 def _conditioning_input() -> io.Conditioning.Input:
@@ -45,12 +49,19 @@ class EncodeText(io.ComfyNode):
                     "'Generate general audio for the video' or 'Generate music for the video'.",
                 ),
                 _conditioning_input(),
+                io.Combo.Input(
+                    "task",
+                    optional=True,
+                    options=[OWN_WORDS, *TASKS],
+                    extra_dict={"sentences": TASKS},
+                    tooltip="Choosing one writes its sentence into text, for you to change. Only text counts.",
+                ),
             ],
             outputs=[io.Conditioning.Output(tooltip="The prompt with this text.")],
         )
 
     @classmethod
-    def execute(cls, clip, text, conditioning=None) -> io.NodeOutput:
+    def execute(cls, clip, text, conditioning=None, task=OWN_WORDS) -> io.NodeOutput:
         if clip is None:
             raise AudioXError(
                 "There is no text encoder: choose t5-base as text_encoder in Load AudioX, or connect a CLIPLoader of "

@@ -125,7 +125,23 @@ class Load(io.ComfyNode):
         opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
-        return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
+        return io.NodeOutput(
+            model,
+            vae,
+            text_encoder_of(opened, path, text_encoder),
+            video_encoder_of(opened),
+            ui={"audiox_model": [words_of(model)]},
+        )
+
+
+def words_of(patcher: comfy.model_patcher.ModelPatcher) -> str:
+    """A MODEL in a few words, which the editor writes on the node: variant, precision, size of the weights."""
+    dtype = patcher.model.get_dtype()
+    precision = next((name for name, known in WEIGHT_DTYPES.items() if known == dtype), str(dtype))
+    size = patcher.model_size()
+    return f"{patcher.model.audiox_variant}, {precision}, " + (
+        f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    )
 
 
 def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:

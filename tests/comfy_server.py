@@ -65,14 +65,17 @@ class ComfyServer:
     """A ComfyUI process with its own base folder; a context manager that starts and ends it.
 
     `tree` is a ComfyUI checkout; `pack` the folder shown as custom_nodes/audiox-native, None for a
-    bare ComfyUI; `base` the folder of models, input, output and custom_nodes, a temporary one by default;
+    bare ComfyUI; `base` the folder of models, input, output and custom_nodes, a temporary one by default; `frontend`
+    the page's static files, none by default;
     `arguments` and `environment` add to ComfyUI's own; `start_timeout` is in seconds.
     """
 
-    def __init__(self, tree, *, pack=None, base=None, arguments=(), environment=None, start_timeout=180.0):
+    def __init__(self, tree, *, pack=None, base=None, frontend=None, arguments=(), environment=None,
+                 start_timeout=180.0):
         self.tree = Path(tree).absolute()
         self.pack = None if pack is None else Path(pack).absolute()
         self.base = None if base is None else Path(base).absolute()
+        self.frontend = frontend
         self.arguments = tuple(arguments)
         self.environment = dict(environment or {})
         self.start_timeout = start_timeout
@@ -120,8 +123,9 @@ class ComfyServer:
             link_or_copy(self.pack, shown)
         port = free_port()
         self.address = f"127.0.0.1:{port}"
+        page = self.frontend or self.base / "no-frontend"
         command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port),
-                   "--base-directory", str(self.base), "--front-end-root", str(self.base / "no-frontend"),
+                   "--base-directory", str(self.base), "--front-end-root", str(page),
                    "--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:",
                    "--use-pytorch-cross-attention", *self.arguments]
         offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}

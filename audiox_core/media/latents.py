@@ -6,8 +6,8 @@ import torch
 
 from .spectrogram import COLOURS
 
-SPAN = 2.5
-"""Deviations of the latent's values from their mean that the colours cover, to either side."""
+SPAN = 3.0
+"""Deviations from the mean at which a value has the lightest colour."""
 
 STEPS = 256
 
@@ -15,12 +15,12 @@ STEPS = 256
 def latent_picture(latent: torch.Tensor) -> torch.Tensor:
     """The first latent of (B, channels, length) as (1, 3, channels, length): red, green, blue from -1 to 1.
 
-    Time runs to the right, channels lie below one another, values are colours. No VAE is asked, so this costs next to
-    nothing; it shows where something happens and how settled it is, not what it is.
+    Time runs to the right, channels lie below one another, and what is far from the mean is light. No VAE is asked, so
+    this costs next to nothing; it shows where something happens and how settled it is, not what it is.
     """
     values = latent[:1].float()
-    values = (values - values.mean()) / (values.std() * SPAN).clamp_min(1e-6)
-    places = ((values.clamp(-1, 1) + 1) / 2 * (STEPS - 1)).round().long()
+    distances = (values - values.mean()).abs() / (values.std() * SPAN).clamp_min(1e-6)
+    places = (distances.clamp_max(1) * (STEPS - 1)).round().long()
     return colour_table().to(latent.device)[places].movedim(-1, 1)
 
 
