@@ -115,6 +115,7 @@ class Load(io.ComfyNode):
                     tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; nothing when there is none.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -125,17 +126,19 @@ class Load(io.ComfyNode):
         opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
-        return io.NodeOutput(
-            model,
-            vae,
-            text_encoder_of(opened, path, text_encoder),
-            video_encoder_of(opened),
-            ui={"audiox_model": [words_of(model)]},
-        )
+        show_text(cls.hidden.unique_id, words_of(model))
+        return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
+
+
+def show_text(node_id: str, text: str) -> None:
+    """Write a line on a node of the page that queued the prompt."""
+    from server import PromptServer  # there is none where the pack is imported without one
+
+    PromptServer.instance.send_progress_text(text, node_id, PromptServer.instance.client_id)
 
 
 def words_of(patcher: comfy.model_patcher.ModelPatcher) -> str:
-    """A MODEL in a few words, which the editor writes on the node: variant, precision, size of the weights."""
+    """A MODEL in a few words: variant, precision, size of the weights."""
     dtype = patcher.model.get_dtype()
     precision = next((name for name, known in WEIGHT_DTYPES.items() if known == dtype), str(dtype))
     size = patcher.model_size()

@@ -32,6 +32,9 @@ __all__ = ["PACK_NAME", "ComfyServer", "PromptError", "Run", "ServerError"]
 PACK_NAME = "audiox-native"
 """Folder of the pack under custom_nodes."""
 
+PREVIEW = (1).to_bytes(4, "big")
+"""How a websocket message begins that holds a picture; others hold text."""
+
 END_EVENTS = ("execution_success", "execution_error", "execution_interrupted")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LOAD_FAILURE = re.compile("IMPORT FAILED|Error while calling|did not return|is not callable|Skip ")
@@ -312,5 +315,5 @@ class ComfyServer:
                 if message.type == aiohttp.WSMsgType.TEXT:
                     event = json.loads(message.data)
                     self._events.append((event["type"], event.get("data") or {}))
-                elif message.type == aiohttp.WSMsgType.BINARY:
+                elif message.type == aiohttp.WSMsgType.BINARY and message.data[:4] == PREVIEW:
                     self.previews.append(message.data[8:])  # after the kind of event and the kind of picture

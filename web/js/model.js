@@ -1,4 +1,4 @@
-// Load AudioX: a badge that tells what is loaded, and a precision of the user's choice for new nodes.
+// The precision of new Load AudioX nodes, as a setting. What is loaded, the server writes on the node by itself.
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 
@@ -24,14 +24,5 @@ app.registerExtension({
     if (node.comfyClass !== "AudioXLoad") return
     // A node of a saved workflow gets its own value after this.
     node.widgets.find((widget) => widget.name === "weight_dtype").value = app.extensionManager.setting.get(PRECISION)
-
-    const badge = new window.LGraphBadge({ text: "", fgColor: "white", bgColor: "#3f789e" })
-    node.badges.push(() => badge)
-    const before = node.onExecuted
-    node.onExecuted = function (output) {
-      before?.call(this, output)
-      badge.text = output.audiox_model?.[0] ?? ""
-      this.setDirtyCanvas(true)
-    }
   },
 })
