@@ -218,6 +218,18 @@ def test_the_sound_goes_on(lab):
     assert np.abs(ours - cores).max() < 1e-4
 
 
+def test_the_seconds_it_took_are_written_where_they_are_known(lab):
+    def lines(took: float) -> np.ndarray:
+        prompt = {"sound": node("LabAudio", kind="noise", channels=2, samples=4410, took=took),
+                  "file": node("AudioXSaveSound", audio=["sound", 0], filename_prefix="took")}
+        with av.open(str(lab.output_path(lab.run(prompt)["outputs"]["file"]["images"][0]))) as file:
+            return next(file.decode(video=0)).to_ndarray(format="rgb24")
+
+    unknown, known = lines(0.0), lines(3.2)
+    differing = np.flatnonzero((unknown != known).any((1, 2)))
+    assert differing.size and differing.min() >= MARGIN and differing.max() < MARGIN + LINE
+
+
 @pytest.mark.parametrize("kind, words", [("none", "There is no sound"), ("nan", "NaN or infinite samples")])
 def test_what_cannot_be_saved_leaves_nothing(lab, kind, words):
     prompt = {"sound": node("LabAudio", kind=kind, channels=2, samples=1000, batch=1),
