@@ -9,6 +9,7 @@ from .latent import EmptyLatent, MaskRange, VAEEncode
 from .load import Load
 from .mux import MuxVideo
 from .sample import Sample
+from .save import SaveSound
 
 
 class AudioXExtension(ComfyExtension):
@@ -27,6 +28,7 @@ class AudioXExtension(ComfyExtension):
             Sample,
             VAEDecode,
             MuxVideo,
+            SaveSound,
         ]
 
 

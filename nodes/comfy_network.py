@@ -6,7 +6,6 @@ from functools import partial
 from typing import ClassVar
 
 import comfy.conds
-import comfy.latent_formats
 import comfy.ldm.modules.attention
 import comfy.model_base
 import comfy.model_management
@@ -22,6 +21,7 @@ from ..audiox_core.presets import OBJECTIVES, V
 from ..audiox_core.prompts import Prompt
 from ..audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
 from ..audiox_core.windows import circle, line, over_windows
+from .preview import PreviewedLatent
 
 CLIP_TOKENS, SYNC_FEATURES, AUDIO = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio"
 """Keys of a conditioning's dictionary that carry encoder outputs from the encode nodes to the model."""
@@ -149,7 +149,7 @@ class AudioXConfig(comfy.supported_models_base.BASE):
     """What ComfyUI asks of a model family. Not registered with core: Load AudioX names it."""
 
     unet_extra_config: ClassVar = {}
-    latent_format = comfy.latent_formats.StableAudio1  # 64 channels, one dimension, scale 1
+    latent_format = PreviewedLatent
     supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
     memory_usage_factor = 7.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from comfy_api.latest import io
 
@@ -14,6 +16,7 @@ from ..audiox_core.media.splice import splice
 from .comfy_network import LOOP
 from .latent import ORIGINAL, RANGES, SECONDS
 from .notice import show
+from .sound import TOOK
 
 
 class VAEDecode(io.ComfyNode):
@@ -69,6 +72,7 @@ class VAEDecode(io.ComfyNode):
             )
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it anew.")
+        started = time.perf_counter()
         wanted = seconds or latent.get(SECONDS)
         length = samples_from_seconds(wanted) if wanted else samples_of_latent(samples.shape[-1])
 
@@ -81,7 +85,8 @@ class VAEDecode(io.ComfyNode):
         waveform = finish(waveform, normalize=normalize)
         levels = measured(waveform, vae.audio_sample_rate)
         show(cls.hidden.unique_id, ", ".join(f"{level:.1f}" for level in levels) + " LUFS")
-        return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate}, levels)
+        took = latent.get(TOOK, 0.0) + time.perf_counter() - started
+        return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate, TOOK: took}, levels)
 
 
 def measured(waveform: torch.Tensor, sample_rate: int) -> list[float]:

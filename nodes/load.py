@@ -16,6 +16,7 @@ from .comfy_text import load_text_encoder, load_text_encoder_file
 from .comfy_vae import AudioXVAE
 from .comfy_video import VideoEncoder
 from .folders import checkpoint_names, checkpoint_path, missing
+from .notice import show
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
 
@@ -122,6 +123,7 @@ class Load(io.ComfyNode):
                     tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; nothing when there is none.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -137,7 +139,18 @@ class Load(io.ComfyNode):
         opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
+        show(cls.hidden.unique_id, words_of(model))
         return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
+
+
+def words_of(patcher: comfy.model_patcher.ModelPatcher) -> str:
+    """A MODEL in a few words: variant, precision, size of the weights."""
+    dtype = patcher.model.get_dtype()
+    precision = next((name for name, known in WEIGHT_DTYPES.items() if known == dtype), str(dtype))
+    size = patcher.model_size()
+    return f"{patcher.model.audiox_variant}, {precision}, " + (
+        f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    )
 
 
 def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 
 from comfy_api.latest import ui
-from server import PromptServer
 
 
 def show(node_id: str, text: str) -> None:
-    """Write onto a node in the editor."""
-    PromptServer.instance.send_progress_text(text, node_id)
+    """Write a line on a node of the page that queued the prompt."""
+    from server import PromptServer  # there is none where the pack is imported without one
+
+    PromptServer.instance.send_progress_text(text, node_id, PromptServer.instance.client_id)
 
 
 def notice(node_id: str, text: str) -> ui.PreviewText:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import comfy.model_management
 import comfy.samplers
@@ -19,6 +20,7 @@ from ..audiox_core.lengths import whole_frames
 from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, run_settings
 from ..audiox_core.variants import SAMPLERS
 from .comfy_network import LOOP, PRESENT, AudioXModel
+from .sound import TOOK
 
 
 class Sample(io.ComfyNode):
@@ -137,6 +139,7 @@ class Sample(io.ComfyNode):
                 f"The model is a {type(model.model).__name__}, not AudioX: connect the MODEL of Load AudioX, or use "
                 "KSampler for this model."
             )
+        started = time.perf_counter()
         variant = model.model.audiox_variant
         objective = OBJECTIVES[variant]
         settings = run_settings(
@@ -167,7 +170,7 @@ class Sample(io.ComfyNode):
             seed=seed,
         )
         out = out[..., : latent["samples"].shape[-1]].to(comfy.model_management.intermediate_device())
-        return io.NodeOutput({**latent, "samples": out})
+        return io.NodeOutput({**latent, "samples": out, TOOK: time.perf_counter() - started})
 
 
 def check_latent(latent: dict) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ..audiox_core.errors import AudioXError
 
+TOOK = "audiox_took"
+"""Key of a LATENT and of an AUDIO: the seconds that sampling, and then decoding, took."""
+
 
 def require_sound(audio: dict | None) -> None:
     """AudioXError for the AUDIO of a video without a sound track, which is None, and for an empty batch."""

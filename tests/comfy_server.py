@@ -32,6 +32,9 @@ __all__ = ["PACK_NAME", "ComfyServer", "PromptError", "Run", "ServerError"]
 PACK_NAME = "audiox-native"
 """Folder of the pack under custom_nodes."""
 
+PREVIEW = (1).to_bytes(4, "big")
+"""How a websocket message begins that holds a picture; others hold text."""
+
 END_EVENTS = ("execution_success", "execution_error", "execution_interrupted")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 LOAD_FAILURE = re.compile("IMPORT FAILED|Error while calling|did not return|is not callable|Skip ")
@@ -65,19 +68,24 @@ class ComfyServer:
     """A ComfyUI process with its own base folder; a context manager that starts and ends it.
 
     `tree` is a ComfyUI checkout; `pack` the folder shown as custom_nodes/audiox-native, None for a
-    bare ComfyUI; `base` the folder of models, input, output and custom_nodes, a temporary one by default;
+    bare ComfyUI; `base` the folder of models, input, output and custom_nodes, a temporary one by default; `frontend`
+    the page's static files, none by default;
     `arguments` and `environment` add to ComfyUI's own; `start_timeout` is in seconds.
     """
 
-    def __init__(self, tree, *, pack=None, base=None, arguments=(), environment=None, start_timeout=180.0):
+    def __init__(self, tree, *, pack=None, base=None, frontend=None, arguments=(), environment=None,
+                 start_timeout=180.0):
         self.tree = Path(tree).absolute()
         self.pack = None if pack is None else Path(pack).absolute()
         self.base = None if base is None else Path(base).absolute()
+        self.frontend = frontend
         self.arguments = tuple(arguments)
         self.environment = dict(environment or {})
         self.start_timeout = start_timeout
         self.client_id = uuid.uuid4().hex
         self.process = None
+        self.previews: list[bytes] = []
+        """Pictures that samplers have sent so far, as files."""
         self._events: list[tuple[str, dict]] = []
         self._temporary = None
         # A proxy of the environment must not see calls to this machine.
@@ -118,8 +126,9 @@ class ComfyServer:
             link_or_copy(self.pack, shown)
         port = free_port()
         self.address = f"127.0.0.1:{port}"
+        page = self.frontend or self.base / "no-frontend"
         command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port),
-                   "--base-directory", str(self.base), "--front-end-root", str(self.base / "no-frontend"),
+                   "--base-directory", str(self.base), "--front-end-root", str(page),
                    "--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:",
                    "--use-pytorch-cross-attention", *self.arguments]
         offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
@@ -306,3 +315,5 @@ class ComfyServer:
                 if message.type == aiohttp.WSMsgType.TEXT:
                     event = json.loads(message.data)
                     self._events.append((event["type"], event.get("data") or {}))
+                elif message.type == aiohttp.WSMsgType.BINARY and message.data[:4] == PREVIEW:
+                    self.previews.append(message.data[8:])  # after the kind of event and the kind of picture

@@ -2,9 +2,11 @@
 
 import pytest
 
+from audiox_core.tasks import TASKS
+
 NODES = {
     "AudioXLoad", "AudioXEncodeText", "AudioXEncodeVideo", "AudioXEncodeAudio", "AudioXEmptyLatent", "AudioXSample",
-    "AudioXVAEDecode", "AudioXMuxVideo",
+    "AudioXVAEDecode", "AudioXMuxVideo", "AudioXSaveSound",
 }
 
 
@@ -49,3 +51,9 @@ def test_the_loader_offers_the_model_and_not_its_companions(comfy):
     offered = comfy.options("AudioXLoad", "checkpoint")
     demo = ["demo_turbo.safetensors", "demo_base.safetensors"]
     assert offered == ["AudioX-Turbo/audiox_turbo/audiox_turbo.ckpt", *demo]
+
+
+def test_tasks_come_with_their_sentences(nodes):
+    task = options_of(nodes["AudioXEncodeText"])["task"]
+    assert task["sentences"] == TASKS
+    assert task["options"] == ["own words", *TASKS]

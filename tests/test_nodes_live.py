@@ -67,6 +67,13 @@ def test_a_batch_is_its_single_runs(lab, checkpoint):
     assert difference(batch[0], batch[1]) > 0.1
 
 
+def test_only_the_text_counts_not_the_task(lab):
+    prompt = text_to_latent(seed=8)
+    without = run_latent(lab, prompt)
+    prompt["text"]["inputs"]["task"] = "video to music"
+    assert torch.equal(without, run_latent(lab, prompt))
+
+
 # Core's nodes on our MODEL and CONDITIONING
 
 

@@ -227,8 +227,8 @@ LENGTHS = {"loop": 8, "variation": 5, "inpaint": 5, "continue": 15, "lead": 10}
 def check_run(server, name: str, prompt: dict, source, seconds: float = 1.0) -> None:
     """Run a shipped prompt, nothing changed but the number of steps, and look at what it saved."""
     videos = ids_of(prompt, "SaveVideo")
-    [save] = videos or ids_of(prompt, "SaveAudio")
-    [item] = server.run(short(prompt)).files(save)
+    [save] = videos or ids_of(prompt, "SaveAudio") or ids_of(prompt, "AudioXSaveSound")
+    item = server.run(short(prompt)).files(save)[0]
     path = server.output_path(item)
     if videos:
         check_video(path, source, seconds)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|setup`.
+"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|browser|setup`.
 
 Each makes what is missing: a virtual environment (`.venv`, or the folder that AUDIOX_VENV names) and ComfyUI
 trees (`.cache/comfyui-<version>`). COMFYUI_PATH names a checkout to use in place of the newest tree. Packages
@@ -28,13 +28,14 @@ OLDEST_COMFYUI = "0.16.3"
 TORCH = ("torch==2.11.0", "torchaudio==2.11.0", "torchvision==0.26.0")
 # accelerate lets transformers build a model without allocating it twice.
 TOOLS = ("accelerate>=1.0", "pytest>=8.2,<10", "ruff==0.17.5")
-# Only a browser needs these; the server under test is used through its API.
+# Only a browser needs these; the server under test is used through its API, but for the command `browser`.
 BROWSER_ONLY = ("comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs")
 
 
 USAGE = """
   python3 tools/dev.py demo                sound for a generated video, through a real ComfyUI
   python3 tools/dev.py test [pytest args]  the test suite
+  python3 tools/dev.py browser [the same]  the tests that need ComfyUI's page and a Chromium
   python3 tools/dev.py setup               only install"""
 
 
@@ -127,6 +128,32 @@ def fetch_comfyui(version: str, venv: Path) -> None:
         unpack(Path(folder) / f"{stem}.tar.gz", f"{stem}/vendor/ComfyUI", target)
 
 
+def frontend_pin(version: str) -> str:
+    """`comfyui-frontend-package==1.2.3`, as a ComfyUI release asks for it."""
+    listed = (comfyui_tree(version) / "requirements.txt").read_text("utf-8").split()
+    return next(line for line in listed if line.startswith(BROWSER_ONLY[0]))
+
+
+def frontend_files(version: str) -> Path:
+    """Where the static files of a ComfyUI release's page are."""
+    folder = ROOT / ".cache" / f"frontend-{frontend_pin(version).split('==')[1]}"
+    return folder / "comfyui_frontend_package" / "static"
+
+
+def fetch_frontend(version: str, venv: Path) -> None:
+    """Unpack the page that a ComfyUI release asks for, unless it is there."""
+    files = frontend_files(version)
+    if (files / "index.html").is_file():
+        return
+    print(f"Fetching {frontend_pin(version)}", flush=True)
+    target = files.parent.parent
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
+        call([*pip(venv), "install", "--quiet", "--no-deps", "--target", f"{folder}/page", frontend_pin(version)],
+             f"Could not download {frontend_pin(version)}: check the network and pip's index")
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(f"{folder}/page", target)
+
+
 def requirements() -> list[str]:
     """Everything the environment holds: torch, what ComfyUI asks for, our tools."""
     listed = (comfyui_tree(COMFYUI) / "requirements.txt").read_text("utf-8").splitlines()
@@ -164,19 +191,23 @@ def setup(versions: tuple[str, ...]) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py", usage=USAGE)
-    parser.add_argument("command", choices=("demo", "test", "setup"))
+    parser.add_argument("command", choices=("demo", "test", "browser", "setup"))
     command, rest = parser.parse_args(sys.argv[1:2]).command, sys.argv[2:]
     if command == "setup" and rest:
         parser.error(f"setup takes no arguments, got {' '.join(rest)}")
     try:
-        python = setup((COMFYUI,) if command == "demo" else (COMFYUI, OLDEST_COMFYUI))
+        versions = (COMFYUI,) if command == "demo" else (COMFYUI, OLDEST_COMFYUI)
+        python = setup(versions)
+        for version in versions if command == "browser" else ():
+            fetch_frontend(version, venv_path())
     except SetupError as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
     if command == "setup":
         print(f"Ready: {python}")
         return 0
-    script = [str(ROOT / "tools" / "demo.py")] if command == "demo" else ["-m", "pytest"]
+    scripts = {"demo": [str(ROOT / "tools" / "demo.py")], "browser": ["-m", "pytest", "-ra", "tests/test_browser.py"]}
+    script = scripts.get(command, ["-m", "pytest"])
     return subprocess.run([str(python), *script, *rest], cwd=ROOT).returncode
 
 

@@ -228,8 +228,10 @@ def note_node(number: int, workflow: Workflow) -> dict:
     }  # fmt: skip
 
 
-WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400}
-PREVIEW = {"LoadVideo": 260, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60}
+WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
+PREVIEW = {
+    "LoadVideo": 260, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
+}  # fmt: skip
 
 
 def height(node: Node, info: dict) -> int:

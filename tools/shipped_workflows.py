@@ -79,8 +79,8 @@ def sampling(positive: Link, latent: dict[str, Node] | None = None, **inputs) ->
     }
 
 
-def save_audio(variant: str, sound: Link) -> dict[str, Node]:
-    return {"save": Node("SaveAudio", RESULT, {"audio": sound, "filename_prefix": f"audio/audiox_{variant}"})}
+def save_audio(variant: str, sound: Link, node: str = "AudioXSaveSound") -> dict[str, Node]:
+    return {"save": Node(node, RESULT, {"audio": sound, "filename_prefix": f"audio/audiox_{variant}"})}
 
 
 def save_video(variant: str, sound: Link) -> dict[str, Node]:
@@ -241,7 +241,7 @@ def text_core(variant: str, prompt: str, title: str) -> Workflow:
         **load(variant),
         "prompt": Node("CLIPTextEncode", PROMPT, {"clip": CLIP, "text": prompt}),
         **core_sampling(variant, Link("prompt")),
-        **save_audio(variant, Link("cut")),
+        **save_audio(variant, Link("cut"), "SaveAudio"),
     }
     summary = (
         "Nodes of ComfyUI only, behind Load AudioX: the text becomes {} Empty Latent Audio must stay at 11 s, one "

@@ -17,15 +17,17 @@ class LabAudio:
         return {"required": {"kind": (["noise", "none", "nan"],), "channels": ("INT", {"default": 2}),
                              "samples": ("INT", {"default": 44100, "max": 10_000_000})},
                 "optional": {"batch": ("INT", {"default": 1, "min": 0}),
-                             "rate": ("INT", {"default": 44100, "max": 192000})}}
+                             "rate": ("INT", {"default": 44100, "max": 192000}),
+                             "took": ("FLOAT", {"default": 0.0})}}
 
-    def make(self, kind, channels, samples, batch=1, rate=44100):
+    def make(self, kind, channels, samples, batch=1, rate=44100, took=0.0):
         if kind == "none":
             return (None,)
         noise = torch.randn(batch, channels, samples, generator=torch.Generator().manual_seed(0)) * 0.1
         if kind == "nan":
             noise[..., samples // 2] = float("nan")
-        return ({"waveform": noise, "sample_rate": rate},)
+        known = {"audiox_took": took} if took else {}
+        return ({"waveform": noise, "sample_rate": rate, **known},)
 
 
 class LabLatent:

@@ -1,0 +1,103 @@
+"""Sound to files: the sound, and beside it a picture of it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import folder_paths
+from comfy.cli_args import args
+from comfy_api.latest import io
+
+from ..audiox_core.media.audio import write_audio
+from ..audiox_core.media.png import write_png
+from ..audiox_core.media.soundcard import sound_card
+from .origin import origin_of
+from .sound import TOOK, require_sound
+from .video import interruptible
+
+
+class SaveSound(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AudioXSaveSound",
+            display_name="AudioX Save Sound",
+            category="audio/AudioX",
+            description=(
+                "Saves sound, plays it, and shows its waveform and spectrogram with the prompt, the seed and the model "
+                "that made it. The picture is a PNG file beside the sound. Both files carry the workflow."
+            ),
+            search_aliases=["save audio", "preview audio", "spectrogram", "waveform", "flac", "wav", "audiox"],
+            inputs=[
+                io.Audio.Input("audio", tooltip="The sound; every item of a batch gets files of its own."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="audio/audiox",
+                    tooltip="Folder and beginning of the files' names in the output folder. May hold %year%, %month%, "
+                    "%day%, %hour%, %minute%, %second% and %batch_num%.",
+                ),
+                io.Combo.Input(
+                    "format",
+                    optional=True,
+                    options=["flac", "wav"],
+                    tooltip="flac: 24 bits, and the file can be dropped onto the canvas to get the workflow back. wav: "
+                    "32-bit float, nothing clipped; drop its picture instead.",
+                ),
+                io.Boolean.Input(
+                    "picture",
+                    optional=True,
+                    default=True,
+                    tooltip="Draw the waveform and the spectrogram into a PNG of the same name.",
+                ),
+            ],
+            outputs=[io.Audio.Output(tooltip="The same sound, to go on with.")],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo, io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, audio, filename_prefix, format="flac", picture=True) -> io.NodeOutput:
+        require_sound(audio)
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory()
+        )
+        metadata = workflow_of(cls.hidden)
+        title, facts = words_of(cls.hidden, audio)
+        rate, waveforms = audio["sample_rate"], audio["waveform"].float().cpu()
+        shown = {"audio": [], "images": []}
+        for i, waveform in enumerate(waveforms):
+            stem = f"{name.replace('%batch_num%', str(i))}_{counter + i:05}_"
+            path = os.path.join(folder, stem)
+            write_audio(f"{path}.{format}", waveform, rate, in_format(metadata, format), progress=interruptible)
+            shown["audio"].append({"filename": f"{stem}.{format}", "subfolder": subfolder, "type": "output"})
+            if picture:
+                item = [f"item {i + 1} of {len(waveforms)}"] * (len(waveforms) > 1)
+                write_png(f"{path}.png", sound_card(waveform, rate, title=title, facts=[*facts, *item]), metadata)
+                shown["images"].append({"filename": f"{stem}.png", "subfolder": subfolder, "type": "output"})
+        return io.NodeOutput(audio, ui={kind: items for kind, items in shown.items() if items})
+
+
+def workflow_of(hidden) -> dict[str, str]:
+    """The metadata that ComfyUI's own save nodes write: the prompt, and the editor's graph where there is one."""
+    if args.disable_metadata:
+        return {}
+    found = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
+    return {key: json.dumps(value) for key, value in found.items() if value is not None}
+
+
+def in_format(metadata: dict[str, str], format: str) -> dict[str, str]:
+    """A wav has no names for these, so its comment holds them all, as JSON."""
+    if format == "wav" and metadata:
+        return {"comment": json.dumps({key: json.loads(value) for key, value in metadata.items()})}
+    return metadata
+
+
+def words_of(hidden, audio: dict) -> tuple[str, list[str]]:
+    """The picture's title and facts: the prompt; model, seed, length, and the seconds it took where they are known."""
+    origin = origin_of(hidden.prompt or {}, str(hidden.unique_id))
+    facts = [os.path.basename(origin.model)] if origin.model else []
+    facts += [] if origin.seed is None else [f"seed {origin.seed}"]
+    facts.append(f"{audio['waveform'].shape[-1] / audio['sample_rate']:.4g} s at {audio['sample_rate']} Hz")
+    facts += [f"made in {audio[TOOK]:.1f} s"] if TOOK in audio else []
+    return origin.text, facts

@@ -1,0 +1,281 @@
+"""The pack in ComfyUI's page: a real Chromium, the page that the release asks for, and what a user does in it.
+
+`python3 tools/dev.py browser` fetches the pages. Pictures of the page go to the folder that AUDIOX_SCREENSHOTS names.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from browser import Browser, chromium_path
+from comfy_server import PACK_NAME, ComfyServer
+from dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree, frontend_files
+from graphs import ROOT, ids_of, shipped
+from test_workflows import NAMES as WORKFLOWS
+from test_workflows import without_titles
+
+from audiox_core.demo import NAMES
+from audiox_core.tasks import TASKS
+
+EXTENSIONS = {"AudioX.Tasks", "AudioX.Sound", "AudioX.Model", "AudioX.Commands"}
+
+
+class Look(NamedTuple):
+    """A ComfyUI release, and how its page is set."""
+
+    version: str
+    vue: bool
+    theme: str
+
+    def __str__(self) -> str:
+        return f"{self.version}-{'vue' if self.vue else 'canvas'}-{self.theme}"
+
+
+LOOKS = [Look(COMFYUI, vue, theme) for vue in (False, True) for theme in ("dark", "light")]
+LOOKS += [Look(OLDEST_COMFYUI, False, "dark"), Look(OLDEST_COMFYUI, True, "light")]
+
+
+@pytest.fixture(scope="module")
+def servers(released_dir, example_video):
+    """Starts a ComfyUI with its page once per release; the files that the shipped workflows name are there."""
+    started: dict[str, ComfyServer] = {}
+
+    def server(version: str) -> ComfyServer:
+        if not (frontend_files(version) / "index.html").is_file():
+            pytest.skip(f"there is no page for ComfyUI {version}: run python3 tools/dev.py browser")
+        if version not in started:
+            made = ComfyServer(comfyui_tree(version), pack=ROOT, frontend=frontend_files(version))
+            started[version] = made.__enter__()
+            made.place_model(released_dir)
+            made.place_input(example_video)
+        return started[version]
+
+    yield server
+    for each in started.values():
+        each.__exit__()
+
+
+@pytest.fixture(scope="module", params=LOOKS, ids=str)
+def look(request) -> Look:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(look, servers) -> ComfyServer:
+    return servers(look.version)
+
+
+@pytest.fixture(scope="module")
+def page(look, server):
+    """ComfyUI's page in this look, loaded and idle, in a browser that has seen nothing before."""
+    if chromium_path() is None:
+        pytest.skip("there is no Chromium: install it, or name it in AUDIOX_CHROMIUM")
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": look.vue,
+                              "Comfy.ColorPalette": look.theme, "Comfy.Execution.PreviewMethod": "auto"})
+    with Browser(chromium_path()) as browser:
+        browser.open(f"http://{server.address}")
+        browser.wait_for("window.app?.extensionManager && app.graph && document.querySelector('canvas')?.width")
+        browser.wait_for("app.graph.nodes.length")  # the graph that a first visit opens
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def no_problem_of_ours(request):
+    """Every test also fails where one of our scripts broke."""
+    yield
+    if "page" in request.fixturenames:
+        assert not ours(request.getfixturevalue("page"))
+
+
+def ours(page: Browser) -> list[str]:
+    """Errors of the page that name one of our scripts."""
+    return [problem for problem in page.problems if f"/extensions/{PACK_NAME}/" in problem]
+
+
+def show(page: Browser, look: Look, name: str, tmp_path: Path) -> None:
+    """Keep a picture of the page."""
+    folder = Path(os.environ.get("AUDIOX_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(folder / f"{look}-{name}.png")
+
+
+OPEN = """
+    const answer = await fetch(`/api/workflow_templates/%s/%s.json`)
+    await app.loadGraphData(await answer.json(), true, true, '%s')
+"""
+
+
+def open_workflow(page: Browser, name: str) -> None:
+    page.run(OPEN % (PACK_NAME, name, name))
+
+
+def widget(node: str, name: str) -> str:
+    """JavaScript for a widget of the first node of a class."""
+    return f"app.graph.nodes.find(n => n.type === '{node}').widgets.find(w => w.name === '{name}')"
+
+
+# The tests
+
+
+def test_the_page_loads_the_pack(page):
+    assert set(page.run("return app.extensions.map(e => e.name)")) >= EXTENSIONS
+
+
+def test_a_broken_script_would_be_seen(page):
+    script = f"/extensions/{PACK_NAME}/js/missing.js"
+    page.run(f"await import('{script}').catch(() => 0)")
+    assert ours(page)
+    page.problems.clear()
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_template_opens_and_means_its_prompt(name, page):
+    open_workflow(page, name)
+    stored = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))
+    assert page.run("return app.graph.nodes.length") == len(stored["nodes"])
+    missing = "return app.graph.nodes.filter(n => !LiteGraph.registered_node_types[n.type]).map(n => n.type)"
+    assert page.run(missing) == []
+    prompt = page.run("return (await app.graphToPrompt()).output")
+    for item in prompt.values():
+        for player in ("audioUI", "video-preview"):  # ComfyUI's own widgets, which some releases send along
+            item["inputs"].pop(player, None)
+    assert without_titles(prompt) == without_titles(shipped(name))
+
+
+@pytest.mark.parametrize("command, name", [("VideoToAudio", "v2a_turbo"), ("TextToAudio", "t2a_turbo")])
+def test_a_command_opens_its_workflow(command, name, page):
+    page.run(f"await app.extensionManager.command.execute('AudioX.Insert{command}')")
+    assert page.run("return app.graph.nodes.length - 1") == len(shipped(name))
+
+
+def test_choosing_a_task_writes_its_sentence(page, look, tmp_path):
+    open_workflow(page, "t2a_turbo")
+    text, task = (widget("AudioXEncodeText", name) for name in ("text", "task"))
+    page.run(f"{text}.value = 'my own words'")
+    for chosen, sentence in TASKS.items():
+        choose(page, look, "AudioXEncodeText", "task", chosen)
+        assert page.wait_for(f"{task}.value === '{chosen}' && {text}.value") == sentence
+    show(page, look, "task", tmp_path)
+    page.run(f"{text}.value = 'rain, more of it'")
+    prompt = page.run("return (await app.graphToPrompt()).output")
+    inputs = prompt[ids_of(prompt, "AudioXEncodeText")[0]]["inputs"]
+    assert (inputs["text"], inputs["task"]) == ("rain, more of it", list(TASKS)[-1])
+    choose(page, look, "AudioXEncodeText", "task", "own words")
+    assert page.run(f"return {text}.value") == "rain, more of it"
+
+
+def choose(page: Browser, look: Look, node: str, name: str, option: str) -> None:
+    """Choose an option of a combo as a user does: press it, then press the option."""
+    page.run(f"app.canvas.centerOnNode(app.graph.nodes.find(n => n.type === '{node}'))")
+    page.run("await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    page.click(*settled(page, (VUE_WIDGET if look.vue else CANVAS_WIDGET) % {"node": node, "name": name}))
+    page.click(*settled(page, OPTION % option))
+    page.wait_for(f"!({OPTION % option})", 10)
+
+
+def settled(page: Browser, place: str) -> list[float]:
+    """A place that has stopped moving: menus slide in."""
+    before, now = None, page.wait_for(place)
+    while now != before:
+        page.run("await new Promise(r => setTimeout(r, 100))")
+        before, now = now, page.wait_for(place)
+    return now
+
+
+CANVAS_WIDGET = """(() => {
+    const node = app.graph.nodes.find(n => n.type === '%(node)s')
+    const widget = node.widgets.find(w => w.name === '%(name)s')
+    const [x, y] = app.canvas.convertOffsetToCanvas([node.pos[0] + node.size[0] / 2, node.pos[1] + widget.y + 8])
+    const box = app.canvas.canvas.getBoundingClientRect()
+    return widget.y && [x + box.x, y + box.y]
+})()"""
+
+VUE_WIDGET = """(() => {
+    const node = app.graph.nodes.find(n => n.type === '%(node)s')
+    const rows = [...document.querySelectorAll(`[data-node-id="${node.id}"] .lg-node-widget`)]
+    const box = rows.find(row => row.textContent.includes('%(name)s'))?.querySelector('[role=combobox]')
+        ?.getBoundingClientRect()
+    return box && [box.x + box.width / 2, box.y + box.height / 2]
+})()"""
+
+OPTION = """(() => {
+    const entries = [...document.querySelectorAll('.litemenu-entry, [role=option]')]
+    const entry = entries.find(e => e.textContent.trim() === '%s')
+    entry?.scrollIntoView({ block: 'nearest' })
+    const box = entry?.getBoundingClientRect()
+    return box && [box.x + box.width / 2, box.y + box.height / 2]
+})()"""
+
+
+def test_a_new_loader_has_the_precision_of_the_settings(page):
+    weights = "LiteGraph.createNode('AudioXLoad').widgets.find(w => w.name === 'weight_dtype')"
+    setting = "app.extensionManager.setting"
+    assert page.run(f"return {weights}.value") == "default"
+    page.run(f"await {setting}.set('AudioX.Precision', 'bf16')")
+    try:
+        assert page.run(f"return {weights}.value") == "bf16"
+        open_workflow(page, "t2a_turbo")
+        assert page.run(f"return {widget('AudioXLoad', 'weight_dtype')}.value") == "default"
+    finally:
+        page.run(f"await {setting}.set('AudioX.Precision', 'default')")
+
+
+@pytest.fixture(scope="module")
+def precision(look) -> str:
+    """Another one for each look, so that the server has not loaded the model before."""
+    return ("fp32", "bf16", "fp16", "fp8_e4m3fn")[LOOKS.index(look) % 4]
+
+
+@pytest.fixture(scope="module")
+def made(page, server, precision) -> dict:
+    """The files of a run of the demo that was queued from the page."""
+    open_workflow(page, "t2a_turbo")
+    page.run(f"{widget('AudioXLoad', 'checkpoint')}.value = '{NAMES['turbo']}'")
+    page.run(f"{widget('AudioXLoad', 'weight_dtype')}.value = '{precision}'")
+    page.run(f"{widget('AudioXEncodeText', 'text')}.value = 'a falling siren'")
+    before = set(server.get("/history"))
+    page.run("await app.extensionManager.command.execute('Comfy.QueuePrompt')")
+    page.wait_for("document.querySelector('audio')?.src.includes('audiox_turbo')", 120)
+    [new] = set(server.get("/history")) - before
+    outputs = server.get(f"/history/{new}")[new]["outputs"]
+    return next(items for items in outputs.values() if "audio" in items)
+
+
+def test_a_run_is_heard_and_seen(page, look, made, tmp_path):
+    page.run("app.canvas.centerOnNode(app.graph.nodes.find(n => n.type === 'AudioXSaveSound'))")
+    page.wait_for("document.querySelector('audio').duration > 9.9")
+    assert page.run("return document.querySelector('audio').duration") == pytest.approx(10, abs=0.01)
+    page.run("const player = document.querySelector('audio'); player.currentTime = 0; await player.play()")
+    page.wait_for("document.querySelector('audio').currentTime > 0.3")
+    page.run("document.querySelector('audio').pause()")
+    picture = made["images"][0]["filename"]
+    seen = f"[...document.querySelectorAll('img')].find(i => i.src.includes('{picture}'))" if look.vue else (
+        "app.graph.nodes.find(n => n.type === 'AudioXSaveSound').imgs?.[0]")
+    assert page.wait_for(f"{seen}?.naturalWidth") > 100
+    show(page, look, "sound", tmp_path)
+
+
+def test_the_loader_tells_what_it_loaded(page, look, made, precision, tmp_path):
+    page.run("app.canvas.centerOnNode(app.graph.nodes.find(n => n.type === 'AudioXLoad'))")
+    words = page.wait_for(f"{widget('AudioXLoad', '$$node-text-preview')}?.value", 10)
+    assert words.startswith(f"turbo, {precision}, ") and words.endswith(" MB")
+    show(page, look, "model", tmp_path)
+
+
+@pytest.mark.parametrize("kind, mime", [("audio", "audio/flac"), ("images", "image/png")])
+def test_dropping_a_file_brings_its_workflow_back(page, server, made, kind, mime):
+    content = base64.b64encode(server.output_path(made[kind][0]).read_bytes()).decode()
+    page.run("app.graph.clear()")
+    page.run(f"""
+        const bytes = Uint8Array.from(atob('{content}'), c => c.charCodeAt(0))
+        const dropped = new DataTransfer()
+        dropped.items.add(new File([bytes], '{made[kind][0]["filename"]}', {{ type: '{mime}' }}))
+        document.dispatchEvent(new DragEvent('drop', {{ dataTransfer: dropped, bubbles: true, cancelable: true }}))
+    """)
+    page.wait_for("app.graph.nodes.length === 7")
+    assert page.run(f"return {widget('AudioXEncodeText', 'text')}.value") == "a falling siren"

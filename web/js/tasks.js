@@ -1,0 +1,17 @@
+// Task presets of AudioX Encode Text Prompt: choosing a task writes its sentence into the text.
+import { app } from "../../../scripts/app.js"
+
+app.registerExtension({
+  name: "AudioX.Tasks",
+
+  nodeCreated(node) {
+    if (node.comfyClass !== "AudioXEncodeText") return
+    const [task, text] = ["task", "text"].map((name) => node.widgets.find((widget) => widget.name === name))
+    const { sentences } = node.constructor.nodeData.input.optional.task[1]
+    const before = task.callback
+    task.callback = function (value, ...rest) {
+      before?.call(this, value, ...rest)
+      if (value in sentences) text.value = sentences[value]
+    }
+  },
+})
