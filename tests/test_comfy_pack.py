@@ -6,7 +6,7 @@ from audiox_core.tasks import TASKS
 
 NODES = {
     "AudioXLoad", "AudioXEncodeText", "AudioXEncodeVideo", "AudioXEncodeAudio", "AudioXEmptyLatent", "AudioXSample",
-    "AudioXVAEDecode", "AudioXMuxVideo", "AudioXSaveSound",
+    "AudioXVAEDecode", "AudioXVAEEncode", "AudioXMaskRange", "AudioXMuxVideo", "AudioXSaveSound",
 }
 
 
