@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import make_pictures
+import numpy as np
 import pytest
 import yaml
 from dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from audiox_core.media.frames import read_image
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = "https://github.com/audiox-native/audiox-native"
@@ -24,7 +27,10 @@ ALLOWED_BESIDE = {"accelerate"}
 BROUGHT_ALONG = {"huggingface-hub"}
 """What ComfyUI's requirements bring with them, whatever their version (transformers)."""
 
-COMFYUI_MODULES = {"comfy", "comfy_api", "folder_paths", "latent_preview", "node_helpers", "nodes", "server"}
+COMFYUI_MODULES = {
+    "comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "latent_preview", "node_helpers", "nodes",
+    "server",
+}  # fmt: skip
 """ComfyUI's own, which only our nodes import."""
 
 
@@ -76,9 +82,11 @@ def test_icon_and_banner_have_the_shapes_that_the_registry_asks_for():
 
 
 def test_icon_and_banner_are_what_the_tool_draws():
-    assert make_pictures.icon().shape == (400, 400, 3)
-    assert make_pictures.banner().shape == (720, 1680, 3)
-    assert set(make_pictures.files()) == {ROOT / "docs" / "icon.png", ROOT / "docs" / "banner.png"}
+    for name, drawn in (("icon.png", make_pictures.icon()), ("banner.png", make_pictures.banner())):
+        stored = read_image(ROOT / "docs" / name)
+        assert stored.shape == (1, *drawn.shape)
+        difference = np.abs(stored[0].numpy().astype(int) - drawn)
+        assert difference.max() <= 8, "run tools/make_pictures.py"  # another FFT library rounds otherwise
 
 
 def shipped_files() -> list[str]:
@@ -100,10 +108,8 @@ def shipped_files() -> list[str]:
 def test_the_archive_holds_what_users_need_and_nothing_else():
     shipped = shipped_files()
     tops = {name.split("/")[0] for name in shipped}
-    assert tops == {
-        "CHANGELOG.md", "LICENSE", "README.md", "__init__.py", "audiox_core", "docs", "locales", "nodes",
-        "pyproject.toml", "requirements.txt", "tools", "web", "workflows",
-    }  # fmt: skip
+    assert tops >= {"LICENSE", "README.md", "__init__.py", "nodes", "pyproject.toml", "requirements.txt"}
+    assert tops.isdisjoint({".ci", ".comfyignore", ".github", ".gitignore", "benchmarks", "tests", "training"})
     assert [name for name in shipped if name.startswith("tools/")] == ["tools/client_example.py"]
     assert any(name.startswith("audiox_core/demo/") and name.endswith(".safetensors") for name in shipped)
     assert {"locales/zh/nodeDefs.json", "workflows/api/v2a_turbo.json", "web/docs/AudioXLoad.md"} <= set(shipped)
