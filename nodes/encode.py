@@ -37,7 +37,15 @@ class EncodeText(io.ComfyNode):
             display_name="AudioX Encode Text Prompt",
             category="audio/AudioX",
             description="Encodes a text prompt with T5-base, as AudioX was trained: 128 tokens, no weights.",
-            search_aliases=["text to audio", "text to music", "sound effects", "prompt", "audiox"],
+            search_aliases=[
+                "text to audio",
+                "text to music",
+                "text to sound",
+                "sound effects",
+                "sfx",
+                "prompt",
+                "audiox",
+            ],
             inputs=[
                 io.Clip.Input("clip", tooltip="T5-base from Load AudioX, or from CLIPLoader of type stable_audio."),
                 io.String.Input(
@@ -108,7 +116,15 @@ class EncodeVideo(io.ComfyNode):
                 "Encodes a video (what is seen, and when it happens) for sound that fits it, 10 s of it or more. Only "
                 "the frames needed are read. A still image works as a video of any length."
             ),
-            search_aliases=["video to audio", "video to sound", "foley", "soundtrack", "image to audio", "audiox"],
+            search_aliases=[
+                "video to audio",
+                "video to sound",
+                "video to music",
+                "foley",
+                "soundtrack",
+                "image to audio",
+                "audiox",
+            ],
             inputs=[
                 VideoEncoderType.Input("video_encoder", tooltip="From Load AudioX."),
                 io.Video.Input("video", optional=True, tooltip="The video, read from its file. Connect it or images."),

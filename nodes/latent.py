@@ -103,7 +103,14 @@ class VAEEncode(io.ComfyNode):
                 "(AudioX Mask Time Range), or to go on after it or lead up to it (room after or before). What is kept "
                 "comes out of AudioX VAE Decode as it went in."
             ),
-            search_aliases=["audio to latent", "inpaint audio", "continue music", "extend", "variation", "audiox"],
+            search_aliases=[
+                "audio to latent",
+                "inpaint audio",
+                "continue music",
+                "extend audio",
+                "variation",
+                "audiox",
+            ],
             inputs=[
                 io.Vae.Input("vae", tooltip="From Load AudioX."),
                 io.Audio.Input("audio", tooltip="Any rate; mono is doubled, of more than two channels two are taken."),

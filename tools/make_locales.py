@@ -1,0 +1,100 @@
+"""Write `locales/en/nodeDefs.json` from the nodes' schemas, and say what the other languages lack.
+
+Run it after a change in the words of a node: `python tools/make_locales.py`. The English file comes from a live
+ComfyUI. A translation is written by hand: the tool puts its entries in the order of the English file, leaves out those
+that no node has any more, and lists what is to be translated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "locales"
+ENGLISH = FOLDER / "en" / "nodeDefs.json"
+
+PACK = "custom_nodes.audiox-native"
+
+
+def english(infos: dict) -> dict:
+    """The words of our nodes as /object_info tells them, in the format of ComfyUI's nodeDefs.json."""
+    return {name: node_words(info) for name, info in infos.items() if info["python_module"] == PACK}
+
+
+def node_words(info: dict) -> dict:
+    """display_name, description, inputs by name and outputs by number of one node."""
+    inputs = {}
+    for name, definition in {**info["input"].get("required", {}), **info["input"].get("optional", {})}.items():
+        options = definition[1] if len(definition) > 1 else {}
+        inputs[name] = {"name": options.get("display_name") or name, "tooltip": options.get("tooltip", "")}
+    outputs = {}
+    for slot, (type_, name) in enumerate(zip(info["output"], info["output_name"], strict=True)):
+        tooltips = info.get("output_tooltips") or []
+        outputs[str(slot)] = {"tooltip": tooltips[slot] if slot < len(tooltips) else ""}
+        if name != type_:  # the editor translates an output that is called like its type by the type
+            outputs[str(slot)] = {"name": name, **outputs[str(slot)]}
+    words = {"display_name": info["display_name"], "description": info["description"], "inputs": inputs}
+    return {**words, "outputs": outputs} if outputs else words
+
+
+def entries(words: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(path, text) of every text, as in (("AudioXLoad", "inputs", "variant", "tooltip"), "...")."""
+    for key, value in words.items():
+        if isinstance(value, dict):
+            yield from entries(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def differences(source: dict, translation: dict) -> list[str]:
+    """What a translation lacks, with the text to translate, and what it has of nodes or inputs that are gone."""
+    wanted, found = dict(entries(source)), dict(entries(translation))
+    lacking = [f"missing {'.'.join(path)}: {text}" for path, text in wanted.items() if text and not found.get(path)]
+    return lacking + [f"stale {'.'.join(path)}" for path in found if path not in wanted]
+
+
+def ordered(source: dict, translation: dict) -> dict:
+    """The entries of a translation that the source has, in its order."""
+    kept = {}
+    for key, value in source.items():
+        if key in translation:
+            kept[key] = ordered(value, translation[key]) if isinstance(value, dict) else translation[key]
+    return kept
+
+
+def as_text(words: dict) -> str:
+    return json.dumps(words, indent=2, ensure_ascii=False) + "\n"
+
+
+def translations() -> list[Path]:
+    """nodeDefs.json of every other language."""
+    return sorted(set(FOLDER.glob("*/nodeDefs.json")) - {ENGLISH})
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text("utf-8"))
+
+
+def main() -> int:
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
+    from comfy_server import ComfyServer
+    from dev import COMFYUI, comfyui_tree
+
+    with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
+        words = english(comfy.object_info())
+    ENGLISH.parent.mkdir(parents=True, exist_ok=True)
+    ENGLISH.write_text(as_text(words), "utf-8")
+    left = []
+    for path in translations():
+        kept = ordered(words, read(path))
+        path.write_text(as_text(kept), "utf-8")
+        left += [f"{path.relative_to(ROOT)}: {line}" for line in differences(words, kept)]
+    print("\n".join([str(ENGLISH.relative_to(ROOT)), *left]))
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Draw the icon and the banner that the Registry shows: `python tools/make_pictures.py` writes them into docs/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from audiox_core.media.png import png_bytes  # noqa: E402
+from audiox_core.media.raster import draw_text  # noqa: E402
+from audiox_core.media.spectrogram import coloured, mel_levels  # noqa: E402
+
+ICON_SIZE = 400
+BANNER_SIZE = (720, 1680)
+"""Height and width, 9 to 21."""
+
+NIGHT, PAPER, FAINT = (14, 10, 30), (244, 240, 232), (168, 156, 190)
+SMOOTH = 4
+"""Pictures are drawn this many times as large and averaged, for smooth edges."""
+
+BARS = (0.22, 0.46, 0.34, 0.72, 1.0, 0.62, 0.84, 0.4, 0.18)
+"""Heights of the icon's bars: a sound that swells and dies away."""
+
+
+def icon() -> np.ndarray:
+    """A waveform of rounded bars, uint8 (400, 400, 3); the louder a place, the brighter it is."""
+    size = ICON_SIZE * SMOOTH
+    y, x = np.mgrid[0:size, 0:size] / size
+    pitch, half_width = 0.8 / len(BARS), 0.028
+    glow = coloured(0.92 - 1.5 * np.abs(y - 0.5))
+    pixels = np.full((size, size, 3), NIGHT, np.uint8)
+    for number, height in enumerate(BARS):
+        beside = x - (0.1 + pitch * (number + 0.5))
+        beyond = np.maximum(np.abs(y - 0.5) - (0.37 * height - half_width), 0)  # the caps are half circles
+        inside = np.hypot(beside, beyond) < half_width
+        pixels[inside] = glow[inside]
+    return averaged(pixels)
+
+
+def averaged(pixels: np.ndarray) -> np.ndarray:
+    height, width = (length // SMOOTH for length in pixels.shape[:2])
+    blocks = pixels.reshape(height, SMOOTH, width, SMOOTH, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+def melody(seconds: float = 8.0, rate: int = 44100) -> np.ndarray:
+    """A sound (1, samples) to look at: a siren that rises and falls, and plucks above it."""
+    time = np.arange(round(seconds * rate)) / rate
+    pitch = 320 + 260 * np.sin(2 * np.pi * time / seconds * 1.5 - 1.2)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    swell = np.sin(np.pi * time / seconds) ** 0.7
+    sound = sum(np.sin(k * phase) / k**1.3 for k in range(1, 7)) * swell
+    for number, start in enumerate(np.arange(0.6, seconds - 0.6, 0.8)):
+        since = np.maximum(time - start, 0)
+        pluck = np.exp(-6 * since) * np.sin(2 * np.pi * (2600 + 700 * (number * 3 % 5)) * since)
+        sound += 0.6 * pluck * (time >= start)
+    return sound[None].astype(np.float32)
+
+
+def banner() -> np.ndarray:
+    """The name above a spectrogram in tiles, uint8 (720, 1680, 3)."""
+    height, width = BANNER_SIZE
+    pixels = np.full((height, width, 3), NIGHT, np.uint8)
+    tile, gap, left, top = 24, 4, 72, 312
+    columns, rows = (width - 2 * left) // tile, (height - top - left) // tile
+    levels = mel_levels(melody(), columns, rows)
+    brightness = np.clip((levels - levels.max()) / 60 + 1, 0, 1)[::-1]
+    for row, column in np.ndindex(rows, columns):
+        colour = coloured(0.12 + 0.85 * brightness[row, column])
+        y, x = top + row * tile, left + column * tile
+        pixels[y : y + tile - gap, x : x + tile - gap] = colour
+    draw_text(pixels, left, 60, "AudioX Native", PAPER, 14)
+    draw_text(pixels, left, 222, "sound and music for text, video and audio", FAINT, 5)
+    return pixels
+
+
+def files() -> dict[Path, bytes]:
+    """Path and content of every picture."""
+    return {ROOT / "docs" / "icon.png": png_bytes(icon()), ROOT / "docs" / "banner.png": png_bytes(banner())}
+
+
+def main() -> int:
+    for path, content in files().items():
+        path.write_bytes(content)
+        print(f"{path.relative_to(ROOT)}: {len(content) / 1000:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
