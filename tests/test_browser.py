@@ -41,7 +41,7 @@ LOOKS += [Look(OLDEST_COMFYUI, False, "dark"), Look(OLDEST_COMFYUI, True, "light
 
 
 @pytest.fixture(scope="module")
-def servers(released_dir, example_video):
+def servers(released_dir, family_dirs, example_video, examples):
     """Starts a ComfyUI with its page once per release; the files that the shipped workflows name are there."""
     started: dict[str, ComfyServer] = {}
 
@@ -51,8 +51,10 @@ def servers(released_dir, example_video):
         if version not in started:
             made = ComfyServer(comfyui_tree(version), pack=ROOT, frontend=frontend_files(version))
             started[version] = made.__enter__()
-            made.place_model(released_dir)
-            made.place_input(example_video)
+            for path in (released_dir, *family_dirs):
+                made.place_model(path)
+            for path in (example_video, *examples):
+                made.place_input(path)
         return started[version]
 
     yield server
