@@ -27,6 +27,8 @@ from .model.network import AudioXNetwork
 from .model.synchformer import Synchformer
 from .model.synchformer import encode as encode_sync
 from .model.vae import OobleckVAE
+from .offload.placing import Placing
+from .offload.plan import Plan
 from .presets import OBJECTIVES, RunSettings
 from .prompts import encode_prompt
 
@@ -56,12 +58,23 @@ class AudioX:
     """A checkpoint on a device. A part is read when its stage first runs and leaves the device after each stage."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        vae_dtype: torch.dtype = torch.float32,
+        plan: Plan | None = None,
     ) -> None:
-        """dtype is the network's and the encoders'; the VAE runs in float32, as upstream decodes."""
+        """dtype is the network's and the encoders'; the VAE runs in float32 by default, as upstream decodes.
+
+        plan: of `offload.plan`, says which parts stay, stream or are dropped; its types should be these.
+        """
         self.checkpoint = checkpoint
         self.device = torch.device(device)
-        self.dtype = dtype
+        self.dtype, self.vae_dtype = dtype, vae_dtype
+        self.plan = plan
+        self._placing = Placing(plan, self.device)
         self._parts: dict[str, nn.Module] = {}
 
     @property
@@ -86,13 +99,29 @@ class AudioX:
         self.checkpoint.require(name)
         return self.part(name, build)
 
+    def vae(self) -> OobleckVAE:
+        """The autoencoder, working in pieces as large as the plan says."""
+        vae = self.load("vae", OobleckVAE, self.vae_dtype)
+        vae.set_piece(None if self.plan is None else self.plan.piece)
+        return vae
+
+    @contextlib.contextmanager
+    def on_device(self, name: str, model: nn.Module) -> Iterator[None]:
+        """A part on the device inside the block; after it where the plan wants it, or else on the CPU."""
+        try:
+            with self._placing.on_device(name, model):
+                yield
+        finally:
+            if self._placing.goes(name):
+                self._parts.pop(name, None)
+
     def encode_text(self, text: str) -> tuple[Tensor, str]:
         """T5's tokens (1, 128, W) of a text, and what of it was cut off for being too long."""
         state_dict = self.checkpoint.state_dict
         self.checkpoint.require("tokenizer")
         ids, mask, dropped = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
         model = self.part("t5", lambda: encoders.build_t5(self.checkpoint.sizes["t5"], state_dict("t5", self.dtype)))
-        with on_device(model, self.device), torch.inference_mode():
+        with self.on_device("t5", model), torch.inference_mode():
             out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
             return out.float().cpu(), dropped
 
@@ -118,12 +147,13 @@ class AudioX:
                 self.checkpoint.sizes["clip_vision"], self.checkpoint.state_dict("clip_vision", self.dtype)
             ),
         )
-        with on_device(clip, self.device), torch.inference_mode():
+        with self.on_device("clip_vision", clip), torch.inference_mode():
             tokens = encoders.encode_clip(clip, clip_frames.to(self.device)).float().cpu()
         if sync_frames is None:
             return tokens, None
+        del clip  # where the plan drops parts, this is the last of it
         sync = self.load("synchformer", Synchformer, self.dtype)
-        with on_device(sync, self.device), torch.inference_mode():
+        with self.on_device("synchformer", sync), torch.inference_mode():
             features = encode_sync(
                 sync, sync_frames.to(self.device), progress=lambda done, total: progress("video", done, total)
             )
@@ -139,10 +169,10 @@ class AudioX:
         """
 
         def statistics(sound: Tensor) -> tuple[Tensor, Tensor]:
-            vae = self.load("vae", OobleckVAE, torch.float32)
-            with on_device(vae, self.device), torch.inference_mode():
-                mean, std = vae.encode_statistics(sound.to(self.device))
-                return mean.cpu(), std.cpu()
+            vae = self.vae()
+            with self.on_device("vae", vae), torch.inference_mode():
+                mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype))
+                return mean.float().cpu(), std.float().cpu()
 
         return encode_prompt(
             self.checkpoint.sizes["network"].audio,
@@ -168,7 +198,7 @@ class AudioX:
         network = self.load("network", AudioXNetwork, self.dtype)
         sizes, objective = network.sizes.transformer, OBJECTIVES[self.variant]
         sigmas, noise = objective.sigmas(settings.steps, 1.0), sampling.SeededNoise(seeds)
-        with on_device(network, self.device), torch.inference_mode():
+        with self.on_device("network", network), torch.inference_mode():
             context = self._context(network, prompt)
             if settings.cfg != 1:
                 against = network.null_context(1, context) if negative is None else self._context(network, negative)
@@ -199,19 +229,12 @@ class AudioX:
                 f"A length of {seconds:g} s was asked for, expected more than 0 and at most "
                 f"{lengths.CLIP_SECONDS:g} s: this model makes no longer sound."
             )
-        vae = self.load("vae", OobleckVAE, torch.float32)
-        with on_device(vae, self.device), torch.inference_mode():
-            return finish(vae.decode(latent.to(self.device)).cpu(), seconds=seconds, normalize=normalize)
-
-
-@contextlib.contextmanager
-def on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The model on a device inside the block, back on the CPU after it."""
-    model.to(device)
-    try:
-        yield
-    finally:
-        model.to("cpu")
+        vae = self.vae()
+        with self.on_device("vae", vae), torch.inference_mode():
+            together = len(latent) if self.plan is None else self.plan.decode_sounds
+            latents = latent.to(self.device, self.vae_dtype).split(together)
+            sound = torch.cat([vae.decode(part).float().cpu() for part in latents])
+            return finish(sound, seconds=seconds, normalize=normalize)
 
 
 def guided(network: AudioXNetwork, prepared: Tensor, scale: float, rescale: float = 0.0) -> sampling.Velocity:

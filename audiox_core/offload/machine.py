@@ -35,11 +35,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be used: bytes, or None for a share of what is free. offload: parts and blocks may leave the device."""
+    """What may be used: bytes, or None for a share of what is free. offload: parts and blocks may leave the device.
+
+    models: that take turns on the machine; each gets its share of the RAM, and the device between the others' turns.
+    """
 
     max_vram: int | None = None
     max_ram: int | None = None
     offload: bool = True
+    models: int = 1
 
     def __post_init__(self) -> None:
         for name, limit in (("VRAM", self.max_vram), ("RAM", self.max_ram)):

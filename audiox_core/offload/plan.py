@@ -35,7 +35,8 @@ class Plan:
 
     stays: parts that stay on the device after their stages. goes: parts that are dropped after each stage and read
     from their file again; the others move to RAM. Of the network's blocks, streamed_blocks come to the device for
-    their turn only, and when there are any or streams_prompt is set, so does everything that runs once per prompt.
+    their turn only, and with streams_prompt so does everything that runs once per prompt; pins: from memory that a GPU
+    reads while it computes, of which torch takes up to twice as much.
     piece: see `model.vae`. decode_sounds: sounds that are decoded at once.
     """
 
@@ -49,6 +50,7 @@ class Plan:
     blocks: int
     streamed_blocks: int
     streams_prompt: bool
+    pins: bool
     piece: int
     decode_sounds: int
     stages: tuple[Stage, ...]
@@ -126,7 +128,7 @@ class _Planner:
         self.stages = model.stages(job)
         self.parts = [part for part in KEEP_FIRST if part in {part for _, part in self.stages}]
         self.peaks = Peaks(model, job, dtypes)
-        self.ram = limits.ram(machine)
+        self.ram = limits.ram(machine) // limits.models
         self.vram = limits.vram(machine)
         shared = torch.device(machine.device).type == "mps"  # the device's share of the system's memory
         self.allowed = min(self.vram, self.ram) if shared else self.ram if machine.unified else self.vram
@@ -166,6 +168,7 @@ class _Planner:
             blocks=self.model.network.blocks,
             streamed_blocks=self.streamed,
             streams_prompt=self.streams_prompt,
+            pins=self._pins(goes),
             piece=self.piece,
             decode_sounds=self.sounds,
             stages=tuple(self._stage(*each, goes) for each in self.stages),
@@ -223,10 +226,12 @@ class _Planner:
         return max(fuse, steps) + WORKSPACE
 
     def _staying(self) -> frozenset[str]:
-        """Parts that can stay through all stages; without offloading, all."""
+        """Parts that can stay through all stages; without offloading, all; none where another model comes next."""
         if not self.limits.offload:
             return frozenset(self.parts)
         stays: frozenset[str] = frozenset()
+        if self.limits.models > 1 and not self.machine.unified:
+            return stays
         for part in self.parts:
             if part == "network" and (self.streamed or self.streams_prompt):
                 continue
@@ -248,6 +253,12 @@ class _Planner:
     def _ram_need(self, part: str, kept: frozenset[str]) -> int:
         """RAM of a stage beside a device with its own: what is kept, and the stage's part on its way from the file."""
         return sum(self.weights(other) for other in kept | {part})
+
+    def _pins(self, goes: frozenset[str]) -> bool:
+        """Whether RAM has room for the streamed blocks twice."""
+        kept = frozenset(self.parts) - self.stays - goes
+        more = self.streamed * self.model.network.block * self.dtypes.network.itemsize
+        return self.streamed > 0 and max(self._ram_need(part, kept) for part in self.parts) + more <= self.ram
 
     def _stage(self, stage: str, part: str, goes: frozenset[str]) -> Stage:
         need = self.device_need(stage, part, self.stays)
