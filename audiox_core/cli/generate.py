@@ -11,9 +11,9 @@ from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, PROMPT_SAMPLES, SAMPLE_RATE
 from ..presets import SAMPLERS, run_settings
 from ..variants import VARIANTS
+from . import memory
 from .progress import Bar
 
-DTYPES = ("fp32", "bf16", "fp16")
 SOUND_SUFFIXES = (".wav", ".flac")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", type=float, default=0.0, help="guidance; default: turbo none, base 6, the others 7")
     parser.add_argument("--cfg-rescale", type=float, default=0.0, metavar="X", help="0 to 1: keep guidance moderate")
     parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
-    parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
+    memory.add_arguments(parser, "bf16 on a GPU and on a CPU that is faster with it, else fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
     parser.add_argument(
@@ -55,10 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Raises AudioXError for input that cannot work, before anything is written."""
     outputs = output_paths(args)
+    memory.check(args)
     import torch  # after the cheap checks: it takes seconds to import
 
     from ..checkpoint import open_checkpoint
+    from ..offload import Job, report
     from ..pipeline import AudioX
+    from ..precision import default_dtype
 
     if not 0 < args.seconds <= CLIP_SECONDS:
         raise AudioXError(f"--seconds is {args.seconds:g}, expected more than 0 and at most {CLIP_SECONDS:g}.")
@@ -66,9 +69,7 @@ def run(args: argparse.Namespace) -> None:
         raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
     device = args.device or default_device()
     check_device(device)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
-        args.dtype or ("fp32" if device == "cpu" else "bf16")
-    ]
+    dtypes = memory.dtypes_of(args, lambda: default_dtype(device))
     checkpoint = open_checkpoint(
         args.model or the_demo(args.variant),
         variant=args.variant,
@@ -84,13 +85,28 @@ def run(args: argparse.Namespace) -> None:
         rescale=args.cfg_rescale,
         guidance=checkpoint.guidance,
     )
-    model = AudioX(checkpoint, device, dtype)
-    print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
+    print(
+        f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtypes.network}",
+        file=sys.stderr,
+    )
+    job = Job(
+        sounds=args.batch,
+        rows=1 if settings.cfg == 1 else 2,
+        video=bool(args.video or args.image),
+        audio=bool(args.audio),
+    )
+    plan = memory.plan_of(args, checkpoint, device, dtypes, job)
+    model = AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)
+    watch = report.Watch(torch.device(device))
     with Bar() as bar:
-        prompt, negative = prompts(model, args, settings.cfg, bar)
+        with watch.stage("encode"):
+            prompt, negative = prompts(model, args, settings.cfg, bar)
         seeds = range(args.seed, args.seed + args.batch)
-        latent = model.sample(prompt, settings, list(seeds), negative, progress=bar)
-        sounds = model.decode(latent, seconds=args.seconds, normalize=args.normalize)
+        with watch.stage("sample"):
+            latent = model.sample(prompt, settings, list(seeds), negative, progress=bar)
+        with watch.stage("decode"):
+            sounds = model.decode(latent, seconds=args.seconds, normalize=args.normalize)
+    print(watch.seen(), file=sys.stderr)
     for path, sound in zip(outputs, sounds, strict=True):
         write(path, sound, args)
         print(path)

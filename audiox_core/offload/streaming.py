@@ -111,7 +111,7 @@ class Slots:
     def copy(self, index: int, slot: int) -> None:
         """Copy a block into a slot, once the computation that used the slot is through."""
         self.holds[slot] = index
-        pairs = [(there.data, place.own.data) for there, place in zip(self.slots[slot], self.blocks[index], strict=True)]
+        pairs = [(a.data, place.own.data) for a, place in zip(self.slots[slot], self.blocks[index], strict=True)]
         if self.side is None:
             for there, here in pairs:
                 there.copy_(here)
