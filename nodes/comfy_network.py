@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import comfy.conds
 import comfy.latent_formats
 import comfy.ldm.modules.attention
 import comfy.model_base
+import comfy.model_management
 import comfy.ops
 import comfy.supported_models_base
 import torch
@@ -16,6 +18,7 @@ import torch
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.model.latents import sounds_per_prompt
 from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
+from ..audiox_core.offload import activations
 from ..audiox_core.presets import OBJECTIVES, V
 from ..audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
 
@@ -24,6 +27,10 @@ CLIP_TOKENS, SYNC_FEATURES, AUDIO = "audiox_clip_tokens", "audiox_sync_features"
 
 PRESENT = "pooled_output"
 """Key that tells a prompt (one) from one that ConditioningZeroOut made unconditional (zero)."""
+
+
+PREPARED, KEPT = "prepared", "audiox_kept"
+"""Shapes that memory is estimated by: of the rows that an evaluation joins, and of those that a run keeps."""
 
 
 def comfy_attention(transformer_options=None):
@@ -85,7 +92,35 @@ class AudioXModel(comfy.model_base.BaseModel):
             encoded = (kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO))
             encoded = [None if x is None else x.to(**place) for x in encoded]
             context = network.context(text, *encoded, attention=comfy_attention())
-        return {"prepared": CONDPrepared(network.prepare(context.to(self.get_dtype_inference())))}
+        return {PREPARED: CONDPrepared(network.prepare(context.to(self.get_dtype_inference())))}
+
+    def extra_conds_shapes(self, **kwargs):
+        """What ComfyUI cannot know before `extra_conds` has run: it asks this before the model is loaded."""
+        sizes = self.diffusion_model.sizes
+        prompts = len(kwargs["cross_attn"])
+        shape = [prompts, activations.prepared(sizes, prompts, 1) // prompts]
+        return {PREPARED: shape, KEPT: shape}
+
+    def memory_required(self, input_shape, cond_shapes=None):
+        """Bytes of an evaluation of a batch (B, 64, L), as measured (`offload.activations`), not by area.
+
+        ComfyUI keeps the rows of each prompt for the whole run, and joins them to one tensor for each evaluation.
+        """
+        sizes, size = self.diffusion_model.sizes, self.get_dtype_inference().itemsize
+        shapes = {name: (cond_shapes or {}).get(name, []) for name in (PREPARED, KEPT)}
+        rows = sum(math.prod(shape) for held in shapes.values() for shape in held)
+        prompts = max(1, sum(shape[0] for shape in shapes[PREPARED]))
+        sounds, frames = input_shape[0], input_shape[-1]
+        evaluation = activations.evaluation(sizes, prompts, sounds, frames, size)
+        if not fused_attention():
+            evaluation += activations.scores(sizes, sounds, frames)
+        return rows * size + evaluation
+
+
+def fused_attention() -> bool:
+    """Whether ComfyUI's attention never holds all scores at once."""
+    management = comfy.model_management
+    return management.xformers_enabled() or management.pytorch_attention_flash_attention()
 
 
 def is_unconditional(cond: dict) -> bool:
@@ -110,7 +145,6 @@ class AudioXConfig(comfy.supported_models_base.BASE):
     unet_extra_config: ClassVar = {}
     latent_format = comfy.latent_formats.StableAudio1  # 64 channels, one dimension, scale 1
     supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
-    memory_usage_factor = 7.0
 
     def __init__(self, sizes: NetworkSizes, variant: str, guidance: float | None = None) -> None:
         """guidance: the scale that the checkpoint asks for in place of its variant's."""

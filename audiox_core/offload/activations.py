@@ -98,6 +98,14 @@ def _dit_numbers(inner: DiTSizes, positions: int, tokens: int, shared: bool) -> 
     return max(feed_forward, attention, crossing) + 2 * tokens * inner.context_width * shared
 
 
+def scores(sizes: NetworkSizes, sounds: int, frames: int) -> int:
+    """What an evaluation takes more where attention is not fused: scores twice and copied inputs, in float32."""
+    inner, positions = sizes.transformer, 1 + frames
+    seen = sizes.context_tokens if isinstance(inner, DiTSizes) else positions
+    numbers = 2 * inner.heads * positions * max(positions, seen) + inner.width * (positions + 2 * seen)
+    return sounds * numbers * FLOAT32
+
+
 def text(sizes: T5Sizes, size: int) -> int:
     """Peak of `encoders.encode_text`."""
     scores = sizes.heads * TEXT_TOKENS**2
