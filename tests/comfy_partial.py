@@ -3,8 +3,9 @@
 
     python comfy_partial.py COMFYUI PACK MODEL
 
-Load AudioX must log its memory report at debug level. For each model: the largest difference of its output, the bytes that stay when as little as possible is loaded, all
-bytes, and for what makes an estimate, the estimate and the peak that was seen.
+Load AudioX must log its memory report at debug level. For each model: the largest difference of its output, the bytes
+that stay when as little as possible is loaded, all bytes, and for what makes an estimate, the estimate and the peak
+that was seen.
 """
 
 import json
