@@ -27,6 +27,8 @@ from .model.network import AudioXNetwork
 from .model.synchformer import Synchformer
 from .model.synchformer import encode as encode_sync
 from .model.vae import OobleckVAE
+from .offload.placing import Placing
+from .offload.plan import Plan
 from .presets import OBJECTIVES, RunSettings
 from .prompts import Prompt, encode_prompt
 from .runs import Known, guided, run_sampler, windowed
@@ -43,12 +45,23 @@ class AudioX:
     """A checkpoint on a device. A part is read when its stage first runs and leaves the device after each stage."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        vae_dtype: torch.dtype = torch.float32,
+        plan: Plan | None = None,
     ) -> None:
-        """dtype is the network's and the encoders'; the VAE runs in float32, as upstream decodes."""
+        """dtype is the network's and the encoders'; the VAE runs in float32 by default, as upstream decodes.
+
+        plan: of `offload.plan`, says which parts stay, stream or are dropped; its types should be these.
+        """
         self.checkpoint = checkpoint
         self.device = torch.device(device)
-        self.dtype = dtype
+        self.dtype, self.vae_dtype = dtype, vae_dtype
+        self.plan = plan
+        self._placing = Placing(plan, self.device)
         self._parts: dict[str, nn.Module] = {}
 
     @property
@@ -73,13 +86,29 @@ class AudioX:
         self.checkpoint.require(name)
         return self.part(name, build)
 
+    def vae(self) -> OobleckVAE:
+        """The autoencoder, working in pieces as large as the plan says."""
+        vae = self.load("vae", OobleckVAE, self.vae_dtype)
+        vae.set_piece(None if self.plan is None else self.plan.piece)
+        return vae
+
+    @contextlib.contextmanager
+    def on_device(self, name: str, model: nn.Module) -> Iterator[None]:
+        """A part on the device inside the block; after it where the plan wants it, or else on the CPU."""
+        try:
+            with self._placing.on_device(name, model):
+                yield
+        finally:
+            if self._placing.goes(name):
+                self._parts.pop(name, None)
+
     def encode_text(self, text: str) -> tuple[Tensor, str]:
         """T5's tokens (1, 128, W) of a text, and what of it was cut off for being too long."""
         state_dict = self.checkpoint.state_dict
         self.checkpoint.require("tokenizer")
         ids, mask, dropped = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
         model = self.part("t5", lambda: encoders.build_t5(self.checkpoint.sizes["t5"], state_dict("t5", self.dtype)))
-        with on_device(model, self.device), torch.inference_mode():
+        with self.on_device("t5", model), torch.inference_mode():
             out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
             return out.float().cpu(), dropped
 
@@ -105,12 +134,13 @@ class AudioX:
                 self.checkpoint.sizes["clip_vision"], self.checkpoint.state_dict("clip_vision", self.dtype)
             ),
         )
-        with on_device(clip, self.device), torch.inference_mode():
+        with self.on_device("clip_vision", clip), torch.inference_mode():
             tokens = encoders.encode_clip(clip, clip_frames.to(self.device)).float().cpu()
         if sync_frames is None:
             return tokens, None
+        del clip  # where the plan drops parts, this is the last of it
         sync = self.load("synchformer", Synchformer, self.dtype)
-        with on_device(sync, self.device), torch.inference_mode():
+        with self.on_device("synchformer", sync), torch.inference_mode():
             features = encode_sync(
                 sync, sync_frames.to(self.device), progress=lambda done, total: progress("video", done, total)
             )
@@ -136,10 +166,10 @@ class AudioX:
 
     def encode_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
         """The VAE's mean and deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
-        vae = self.load("vae", OobleckVAE, torch.float32)
-        with on_device(vae, self.device), torch.inference_mode():
-            mean, std = vae.encode_statistics(sound.to(self.device))
-            return mean.cpu(), std.cpu()
+        vae = self.vae()
+        with self.on_device("vae", vae), torch.inference_mode():
+            mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype))
+            return mean.float().cpu(), std.float().cpu()
 
     def sample(
         self,
@@ -164,7 +194,7 @@ class AudioX:
         """
         network = self.load("network", AudioXNetwork, self.dtype)
         known, windows = self._known_and_windows(network, known, seconds, loop)
-        with on_device(network, self.device), torch.inference_mode():
+        with self.on_device("network", network), torch.inference_mode():
             contexts = self._contexts(network, prompt, negative, settings, windows, loop)
             out = run_sampler(
                 guided(windowed(network, contexts, windows), settings),
@@ -235,21 +265,13 @@ class AudioX:
         """
         lengths.check_length(seconds)
         samples = lengths.samples_from_seconds(seconds)
-        vae = self.load("vae", OobleckVAE, torch.float32)
-        with on_device(vae, self.device), torch.inference_mode():
+        vae = self.vae()
+        with self.on_device("vae", vae), torch.inference_mode():
 
             def decoded(latent: Tensor) -> Tensor:
-                return vae.decode(latent.to(self.device)).cpu()
+                together = len(latent) if self.plan is None else self.plan.decode_sounds
+                parts = latent.to(self.device, self.vae_dtype).split(together)
+                return torch.cat([vae.decode(part).float().cpu() for part in parts])
 
             sound = decode_loop(decoded, latent, samples) if loop else decode_part(decoded, latent, samples)
             return finish(sound, normalize=normalize)
-
-
-@contextlib.contextmanager
-def on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The model on a device inside the block, back on the CPU after it."""
-    model.to(device)
-    try:
-        yield
-    finally:
-        model.to("cpu")

@@ -53,6 +53,10 @@ SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "long": 
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["precision"]:
+        from . import precision  # it needs the models here, not in processes of their own
+
+        return precision.main(sys.argv[2:])
     arguments = parse()
     options = Options(
         official=arguments.official, threads=arguments.threads, depth=arguments.depth,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import LATENT_FRAMES, windows_from_frames
 from ..audiox_core.model.latents import sounds_per_prompt
 from ..audiox_core.model.network import AudioXNetwork, NetworkSizes
+from ..audiox_core.offload import activations
 from ..audiox_core.presets import OBJECTIVES, V
 from ..audiox_core.prompts import Prompt
 from ..audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
@@ -34,6 +36,10 @@ LOOP = "audiox_loop"
 
 PRESENT = "pooled_output"
 """Key that tells a prompt (one) from one that ConditioningZeroOut made unconditional (zero)."""
+
+
+PREPARED, KEPT = "prepared", "audiox_kept"
+"""Shapes that memory is estimated by: of the rows that an evaluation joins, and of those that a run keeps."""
 
 
 def comfy_attention(transformer_options=None):
@@ -97,7 +103,7 @@ class AudioXModel(comfy.model_base.BaseModel):
         windows = 1 if loop else windows_from_frames(kwargs["noise"].shape[-1])
         text = text_tokens(kwargs["cross_attn"].to(**place), network.sizes)
         if is_unconditional(kwargs):
-            return {"prepared": CONDPrepared(network.prepare(network.null_context(len(text), text).to(dtype)))}
+            return {PREPARED: CONDPrepared(network.prepare(network.null_context(len(text), text).to(dtype)))}
         prompt = Prompt(text, *(kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO, STILL)))
         prompt.check_fits(windows, loop, network.sizes)
         contexts = [
@@ -105,8 +111,30 @@ class AudioXModel(comfy.model_base.BaseModel):
             for i in range(min(prompt.windows(network.sizes), windows))
         ]
         if len(contexts) == 1:
-            return {"prepared": CONDPrepared(network.prepare(contexts[0]))}
+            return {PREPARED: CONDPrepared(network.prepare(contexts[0]))}
         return {"contexts": CONDPrepared(torch.stack(contexts, dim=1))}
+
+    def extra_conds_shapes(self, **kwargs):
+        """What ComfyUI cannot know before `extra_conds` has run: it asks this before the model is loaded."""
+        sizes = self.diffusion_model.sizes
+        prompts = len(kwargs["cross_attn"])
+        shape = [prompts, activations.prepared(sizes, prompts, 1) // prompts]
+        return {PREPARED: shape, KEPT: shape}
+
+    def memory_required(self, input_shape, cond_shapes=None):
+        """Bytes of an evaluation of a batch (B, 64, L), as measured (`offload.activations`), not by area.
+
+        ComfyUI keeps the rows of each prompt for the whole run, and joins them to one tensor for each evaluation.
+        """
+        sizes, size = self.diffusion_model.sizes, self.get_dtype_inference().itemsize
+        shapes = {name: (cond_shapes or {}).get(name, []) for name in (PREPARED, KEPT)}
+        rows = sum(math.prod(shape) for held in shapes.values() for shape in held)
+        prompts = max(1, sum(shape[0] for shape in shapes[PREPARED]))
+        sounds, frames = input_shape[0], min(input_shape[-1], LATENT_FRAMES)  # windows go one by one
+        evaluation = activations.evaluation(sizes, prompts, sounds, frames, size)
+        if not fused_attention():
+            evaluation += activations.scores(sizes, sounds, frames)
+        return rows * size + evaluation
 
 
 def fused(network: ComfyNetwork, prompt: Prompt, place: dict) -> torch.Tensor:
@@ -127,6 +155,12 @@ def text_tokens(text: torch.Tensor, sizes: NetworkSizes) -> torch.Tensor:
             "gives: use T5-base (CLIPLoader type stable_audio), not another CLIP."
         )
     return text
+
+
+def fused_attention() -> bool:
+    """Whether ComfyUI's attention never holds all scores at once."""
+    management = comfy.model_management
+    return management.xformers_enabled() or management.pytorch_attention_flash_attention()
 
 
 def is_unconditional(cond: dict) -> bool:
@@ -151,7 +185,6 @@ class AudioXConfig(comfy.supported_models_base.BASE):
     unet_extra_config: ClassVar = {}
     latent_format = PreviewedLatent
     supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
-    memory_usage_factor = 7.0
 
     def __init__(self, sizes: NetworkSizes, variant: str, guidance: float | None = None) -> None:
         """guidance: the scale that the checkpoint asks for in place of its variant's."""

@@ -9,7 +9,8 @@ import comfy.ops
 import comfy.sd
 import torch
 
-from ..audiox_core.model.vae import OobleckVAE, VAESizes
+from ..audiox_core.model.vae import OobleckVAE, VAESizes, default_piece
+from ..audiox_core.offload import activations
 
 
 class AudioXVAE(comfy.sd.VAE):
@@ -36,13 +37,17 @@ class AudioXVAE(comfy.sd.VAE):
         self.first_stage_model = model.to(offload_device).eval().requires_grad_(False)
         comfy.model_management.archive_model_dtypes(model)
         self.patcher = comfy.model_patcher.ModelPatcher(model, load_device=self.device, offload_device=offload_device)
+        piece = default_piece(self.device)
+        # Of one sound each: ComfyUI divides the free memory by it to know how many go together.
+        self.memory_used_encode = lambda shape, dtype: activations.encode(sizes, 1, dtype.itemsize, piece, shape[2])
+        self.memory_used_decode = lambda shape, dtype: activations.decode(sizes, 1, shape[2], dtype.itemsize, piece)
         self.crop_input = False  # upstream does not crop either: the encoder's strides round down by themselves
         self.size = None
         self.model_size()
 
     def encode_statistics(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and deviation, each (B, 64, L // 2048), of audio (B, 2, L) at 44.1 kHz."""
-        required = self.memory_used_encode(audio.shape, self.vae_dtype)
+        required = len(audio) * self.memory_used_encode(audio.shape, self.vae_dtype)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=required)
         mean, std = self.first_stage_model.encode_statistics(audio.to(self.device, self.vae_dtype))
         return mean.to(self.output_device), std.to(self.output_device)

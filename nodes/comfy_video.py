@@ -18,6 +18,7 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.frames import FrameRequest, encoder_requests
 from ..audiox_core.model.encoders import ClipSizes, normalise_clip
 from ..audiox_core.model.synchformer import Synchformer, encode
+from ..audiox_core.offload import activations
 from .comfy_network import comfy_attention
 
 CLIP_BATCH = 10
@@ -96,7 +97,8 @@ class VideoEncoder:
         return tokens, None if sync_frames is None else self.encode_sync(sync_frames, bar)
 
     def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
-        comfy.model_management.load_model_gpu(self.clip.patcher)
+        required = activations.clip(self.sizes[0], torch.float32.itemsize)
+        comfy.model_management.load_models_gpu([self.clip.patcher], memory_required=required)
         out = []
         for batch in frames.split(CLIP_BATCH):
             pixels = normalise_clip(batch.to(self.clip.load_device))
@@ -105,7 +107,8 @@ class VideoEncoder:
         return torch.cat(out).flatten(0, 1)[None].float()
 
     def encode_sync(self, frames: torch.Tensor, bar) -> torch.Tensor:
-        comfy.model_management.load_model_gpu(self.sync_patcher)
+        required = activations.synchformer(self.sync.sizes, torch.float32.itemsize)
+        comfy.model_management.load_models_gpu([self.sync_patcher], memory_required=required)
         start = bar.current
 
         def report(done: int, total: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import comfy.model_management
 import comfy.model_patcher
 import folder_paths
@@ -9,6 +11,9 @@ import torch
 from comfy_api.latest import io
 
 from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
+from ..audiox_core.errors import AudioXError
+from ..audiox_core.offload import Dtypes, Job, Model, detect, plan
+from ..audiox_core.offload.report import planned
 from ..audiox_core.variants import VARIANTS
 from ..audiox_core.weights import FOLDER, RELEASES, T5_FILES, gigabytes
 from .comfy_network import AudioXConfig
@@ -66,7 +71,19 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
     model.to(offload_device)
     model.device = offload_device
     patcher.cached_patcher_init = (load_model, (path, options))
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        log_plan(checkpoint, dtype, load_device, by_hand=options["dtype"] is not None)
     return patcher
+
+
+def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, by_hand: bool) -> None:
+    """What the command line would plan on this machine; ComfyUI's own manager decides."""
+    dtypes = Dtypes(dtype, comfy.model_management.text_encoder_dtype(device), torch.float32)
+    try:
+        report = planned(plan(Model.of(checkpoint), Job(video=True), detect(device), None, dtypes), by_hand=by_hand)
+    except AudioXError as error:
+        report = str(error)
+    logging.debug("AudioX without ComfyUI would be planned like this; ComfyUI manages memory by itself.\n%s", report)
 
 
 class Load(io.ComfyNode):

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import AudioXError
+from . import memory
 from .progress import Bar
 
 
@@ -19,18 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers as JSON")
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="write spectrograms with their prompts")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps, ... (default: %(default)s)")
+    memory.add_arguments(parser, "bf16 on a GPU, fp32 on a CPU, so that numbers compare")
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for. Raises AudioXError before it measures, for bad input."""
     check_outputs(options)
+    memory.check(options)
     from ..evaluation import gallery, report  # after the cheap check: torch takes seconds to import
     from ..evaluation.run import evaluate
     from .generate import check_device
 
     check_device(options.device)
     plan = plan_of(options)
-    models = {variant: model_of(variant, getattr(options, variant), options.device) for variant in ("base", "turbo")}
+    models = {variant: model_of(variant, options) for variant in ("base", "turbo")}
     with Bar() as bar:
         evaluation = evaluate(models, plan, bar)
     print(report.table(evaluation.results))
@@ -64,13 +67,19 @@ def plan_of(options: argparse.Namespace):
     return plan
 
 
-def model_of(variant: str, path: str | None, device: str):
-    """The model at a path, or the demo's, on a device; AudioXError when it is the other variant."""
+def model_of(variant: str, options: argparse.Namespace):
+    """The model at the path given for it, or the demo's; AudioXError when it is the other variant."""
+    import torch
+
     from ..checkpoint import open_checkpoint
+    from ..demo import demo_path
+    from ..evaluation.batches import BATCH
+    from ..offload import Job
     from ..pipeline import AudioX
 
-    if path is None:
-        from ..demo import demo_path
-
-        path = demo_path(variant)
-    return AudioX(open_checkpoint(path, variant=variant), device)
+    checkpoint = open_checkpoint(getattr(options, variant) or demo_path(variant), variant=variant)
+    on_cpu = torch.device(options.device).type == "cpu"
+    dtypes = memory.dtypes_of(options, lambda: torch.float32 if on_cpu else torch.bfloat16)
+    job = Job(sounds=BATCH, prompts=BATCH, rows=1 if variant == "turbo" else 2, video=True)
+    plan = memory.plan_of(options, checkpoint, options.device, dtypes, job, models=2)
+    return AudioX(checkpoint, options.device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
-from ..lengths import CLIP_SECONDS, SAMPLE_RATE, windows_from_seconds
+from ..lengths import CLIP_SECONDS, SAMPLE_RATE, latent_frames, windows_from_seconds
 from ..variants import SAMPLERS, VARIANTS
+from . import memory
 from .progress import Bar
 
-DTYPES = ("fp32", "bf16", "fp16")
 SOUND_SUFFIXES = (".wav", ".flac")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-rescale", type=float, default=0.0, metavar="X", help="0 to 1: keep guidance moderate")
     parser.add_argument("--video-cfg", type=float, default=0.0, metavar="X", help="guidance of video and audio alone")
     parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
-    parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
+    memory.add_arguments(parser, "bf16 on a GPU and on a CPU that is faster with it, else fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
     parser.add_argument(
@@ -71,11 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Raises AudioXError for input that cannot work, before anything is written."""
     outputs = output_paths(args)
+    memory.check(args)
     import torch  # after the cheap checks: it takes seconds to import
 
     from ..checkpoint import open_checkpoint
     from ..media.loudness import check_target
+    from ..offload import Job, report
     from ..pipeline import AudioX
+    from ..precision import default_dtype
     from ..presets import run_settings
 
     if args.loudness is not None:
@@ -85,9 +88,7 @@ def run(args: argparse.Namespace) -> None:
     args.seconds = seconds_of(args)
     device = args.device or default_device()
     check_device(device)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
-        args.dtype or ("fp32" if device == "cpu" else "bf16")
-    ]
+    dtypes = memory.dtypes_of(args, lambda: default_dtype(device))
     checkpoint = open_checkpoint(
         args.model or the_demo(args.variant),
         variant=args.variant,
@@ -104,17 +105,25 @@ def run(args: argparse.Namespace) -> None:
         video_cfg=args.video_cfg,
         guidance=checkpoint.guidance,
     )
-    model = AudioX(checkpoint, device, dtype)
-    print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
+    print(
+        f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtypes.network}",
+        file=sys.stderr,
+    )
+    job = Job(
+        sounds=args.batch,
+        rows=1 if settings.cfg == 1 else 3 if settings.guided_apart else 2,
+        frames=latent_frames(args.seconds),
+        video=bool(args.video or args.image),
+        audio=bool(args.audio),
+    )
+    plan = memory.plan_of(args, checkpoint, device, dtypes, job)
+    model = AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)
+    watch = report.Watch(torch.device(device))
     with Bar() as bar:
-        prompt, negative = prompts(model, args, settings.cfg, bar)
-        seeds = list(range(args.seed, args.seed + args.batch))
-        if args.edit:
-            sounds = edit(model, args, bar, prompt, settings, seeds, negative)
-        else:
-            length = {"seconds": args.seconds, "loop": args.loop}
-            latent = model.sample(prompt, settings, seeds, negative, **length, progress=bar)
-            sounds = model.decode(latent, **length, normalize=args.normalize)
+        with watch.stage("encode"):
+            prompt, negative = prompts(model, args, settings.cfg, bar)
+        sounds = made(model, args, bar, watch, prompt, settings, negative)
+    print(watch.seen(), file=sys.stderr)
     for path, sound in zip(outputs, sounds, strict=True):
         write(path, sound, args)
         print(path)
@@ -192,8 +201,20 @@ def seconds_of(args: argparse.Namespace) -> float:
     return seconds
 
 
-def edit(model, args: argparse.Namespace, bar: Bar, prompt, settings, seeds: list[int], negative):
-    """Sounds (B, 2, samples) made of --edit."""
+def made(model, args: argparse.Namespace, bar: Bar, watch, prompt, settings, negative):
+    """Sounds (B, 2, samples), from nothing or of --edit."""
+    seeds = list(range(args.seed, args.seed + args.batch))
+    if args.edit:
+        return edited(model, args, bar, watch, prompt, settings, seeds, negative)
+    length = {"seconds": args.seconds, "loop": args.loop}
+    with watch.stage("sample"):
+        latent = model.sample(prompt, settings, seeds, negative, **length, progress=bar)
+    with watch.stage("decode"):
+        return model.decode(latent, **length, normalize=args.normalize)
+
+
+def edited(model, args: argparse.Namespace, bar: Bar, watch, prompt, settings, seeds: list[int], negative):
+    """Sounds made of --edit."""
     from ..media.audio import prepare_prompt, read_audio
     from ..media.splice import checked_range, made_frames, place, splice
     from ..runs import Known
@@ -202,10 +223,13 @@ def edit(model, args: argparse.Namespace, bar: Bar, prompt, settings, seeds: lis
     length = max(1, round(waveform.shape[1] * SAMPLE_RATE / rate))
     placed = place(prepare_prompt(waveform, rate, samples=length, pad="end")[None], args.before, args.after)
     ranges = [*placed.ranges, *(checked_range(*numbers(each), placed.samples) for each in args.range)]
-    mean, _ = model.encode_statistics(placed.padded)
-    made = made_frames(ranges, placed.samples, mean.shape[-1]) if ranges else None
-    latent = model.sample(prompt, settings, seeds, negative, known=Known(mean, made, args.denoise), progress=bar)
-    sounds = model.decode(latent, seconds=placed.samples / SAMPLE_RATE, normalize=args.normalize)
+    with watch.stage("encode"):
+        mean, _ = model.encode_statistics(placed.padded)
+    anew = made_frames(ranges, placed.samples, mean.shape[-1]) if ranges else None
+    with watch.stage("sample"):
+        latent = model.sample(prompt, settings, seeds, negative, known=Known(mean, anew, args.denoise), progress=bar)
+    with watch.stage("decode"):
+        sounds = model.decode(latent, seconds=placed.samples / SAMPLE_RATE, normalize=args.normalize)
     return splice(sounds, placed.original, ranges) if ranges else sounds
 
 

@@ -16,7 +16,7 @@ from .. import lengths, windows
 from ..checkpoint import Checkpoint
 from ..media.frames import read_clip
 from ..model.network import AudioXNetwork
-from ..pipeline import AudioX, Progress, Prompt, no_progress, on_device
+from ..pipeline import AudioX, Progress, Prompt, no_progress
 from ..presets import OBJECTIVES, Objective, RunSettings
 from ..runs import Known, guided, run_sampler, windowed
 from .cases import FilmCase, write_film
@@ -96,7 +96,7 @@ def sample_many(
         against = network.null_context(1, context) if negative is None else context_of(model, network, [negative])
         return against.expand_as(context)
 
-    with on_device(network, model.device), torch.inference_mode():
+    with model.on_device("network", network), torch.inference_mode():
         for first in range(0, len(prompts), BATCH):
             part = slice(first, first + BATCH)
             context = context_of(model, network, prompts[part])

@@ -199,13 +199,18 @@ def in_pieces(
             out = y.new_empty(*y.shape[:-1], length * up // down)
         first = start * up // down
         out[..., first : first + y.shape[-1]] = y
+        del y  # a view of a whole piece, which the next one must not find in memory
     return out
 
 
-def piece_positions(x: torch.Tensor, channels: int) -> int:
-    """Positions of a piece whose tensors have as many channels as given."""
-    numbers = CPU_PIECE if x.device.type == "cpu" else GPU_PIECE
-    return max(256, numbers // (x.shape[0] * channels))
+def default_piece(device: torch.device) -> int:
+    """Numbers in the widest tensor of a piece where nobody says otherwise."""
+    return CPU_PIECE if device.type == "cpu" else GPU_PIECE
+
+
+def piece_positions(sounds: int, channels: int, numbers: int) -> int:
+    """Positions of a piece whose tensors have as many channels as given, and together that many numbers."""
+    return max(256, numbers // (sounds * channels))
 
 
 class Encoder(nn.Module):
@@ -216,6 +221,7 @@ class Encoder(nn.Module):
         inputs = (sizes.channels, *sizes.widths[:-1])
         blocks = zip(inputs, sizes.widths, sizes.strides, strict=True)
         self.inputs, self.strides = inputs, sizes.strides
+        self.piece: int | None = None  # see OobleckVAE.set_piece
         self.layers = nn.ModuleList([
             operations.Conv1d(sizes.audio_channels, sizes.channels, UNIT_KERNEL, padding=UNIT_KERNEL // 2, **where),
             *(EncoderBlock(*block, operations, **where) for block in blocks),
@@ -225,9 +231,10 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, *blocks, snake, last = self.layers
+        numbers = self.piece or default_piece(x.device)
         for index, (block, width, stride) in enumerate(zip(blocks, self.inputs, self.strides, strict=True)):
             margin = UNITS_REACH + 3 * stride // 2
-            piece = piece_positions(x, width)
+            piece = piece_positions(x.shape[0], width, numbers)
             if index == 0:  # the first convolution belongs to the first block's pieces: its output is the largest
                 x = in_pieces(
                     lambda part, block=block: block(first(part)),
@@ -247,6 +254,7 @@ class Decoder(nn.Module):
         strides = sizes.strides[::-1]
         blocks = zip(sizes.widths[::-1], outputs, strides, strict=True)
         self.outputs, self.strides = outputs, strides
+        self.piece: int | None = None
         ends = {"kernel_size": UNIT_KERNEL, "padding": UNIT_KERNEL // 2}
         self.layers = nn.ModuleList([
             operations.Conv1d(sizes.latent_channels, sizes.widths[-1], **ends, **where),
@@ -257,10 +265,11 @@ class Decoder(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         first, *blocks, snake, last = self.layers
+        numbers = self.piece or default_piece(z.device)
         x = first(z)
         for index, (block, width, stride) in enumerate(zip(blocks, self.outputs, self.strides, strict=True)):
             margin = UNITS_REACH // stride + 2
-            piece = piece_positions(x, width * stride)
+            piece = piece_positions(x.shape[0], width * stride, numbers)
             if index == len(blocks) - 1:  # the last convolution belongs to the last block's pieces, see Encoder
                 x = in_pieces(
                     lambda part, block=block: last(snake.overwrite(block(part))),
@@ -279,6 +288,10 @@ class OobleckVAE(nn.Module):
         self.sizes = sizes
         self.encoder = Encoder(sizes, operations, dtype=dtype, device=device)
         self.decoder = Decoder(sizes, operations, dtype=dtype, device=device)
+
+    def set_piece(self, numbers: int | None) -> None:
+        """Numbers in the widest tensor of a piece; None takes CPU_PIECE or GPU_PIECE by the device it runs on."""
+        self.encoder.piece = self.decoder.piece = numbers
 
     @torch.no_grad()
     def encode_statistics(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,53 @@
+"""The options of commands that run models: number types and memory, and the plan that they come to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ..errors import AudioXError
+
+DTYPES = ("fp32", "bf16", "fp16")
+
+
+def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """default: says which type is taken when none is named."""
+    parser.add_argument("--dtype", choices=DTYPES, help=f"of the network and the encoders; default: {default}")
+    parser.add_argument("--vae-dtype", choices=DTYPES, default="fp32", help="of the VAE (default: %(default)s)")
+    parser.add_argument("--no-half", action="store_true", help="fp32 throughout, as --dtype fp32")
+    parser.add_argument("--no-cpu-offload", action="store_true", help="keep every part on the device")
+    parser.add_argument("--max-vram", type=float, metavar="GB", help="default: 90 %% of what is free")
+    parser.add_argument("--max-ram", type=float, metavar="GB", help="default: 80 %% of what is free")
+
+
+def check(args: argparse.Namespace) -> None:
+    """AudioXError for options that cannot work, before torch is imported."""
+    if args.no_half and args.dtype not in (None, "fp32"):
+        raise AudioXError(f"--no-half means fp32, but --dtype is {args.dtype}: leave one of them out.")
+    for option in ("max_vram", "max_ram"):
+        limit = getattr(args, option)
+        if limit is not None and not limit > 0:
+            raise AudioXError(f"--{option.replace('_', '-')} is {limit:g} GB, expected more than 0.")
+
+
+def dtypes_of(args: argparse.Namespace, default):
+    """The types asked for; default: a function that gives that of the network and the encoders."""
+    import torch
+
+    from ..offload import Dtypes
+
+    types = dict(zip(DTYPES, (torch.float32, torch.bfloat16, torch.float16), strict=True))
+    asked = "fp32" if args.no_half else args.dtype
+    dtype = types[asked] if asked else default()
+    return Dtypes(dtype, dtype, types[args.vae_dtype])
+
+
+def plan_of(args: argparse.Namespace, checkpoint, device: str, dtypes, job, models: int = 1):
+    """The plan of a run, printed on stderr; AudioXError when nothing fits."""
+    from ..offload import GB, Limits, Model, detect, plan, report
+
+    vram, ram = (None if value is None else int(value * GB) for value in (args.max_vram, args.max_ram))
+    limits = Limits(max_vram=vram, max_ram=ram, offload=not args.no_cpu_offload, models=models)
+    found = plan(Model.of(checkpoint), job, detect(device), limits, dtypes)
+    print(report.planned(found, by_hand=args.no_half or args.dtype is not None), file=sys.stderr)
+    return found
