@@ -7,7 +7,7 @@ import torch
 
 from audiox_core import lengths, windows
 from audiox_core.errors import AudioXError
-from audiox_core.media.decoding import JOIN_SAMPLES, decode_loop, decode_part
+from audiox_core.media.decoding import JOIN_SAMPLES, cross_fade, decode_loop, decode_part
 from audiox_core.media.splice import FADE_SAMPLES, checked_range, made_frames, place, splice
 from audiox_core.model.network import NetworkSizes
 from audiox_core.model.vae import OobleckVAE, VAESizes
@@ -112,6 +112,14 @@ def test_a_loop_has_its_length_and_meets_its_beginning(samples):
     assert sound.shape == (1, 2, samples)
     assert torch.equal(sound[..., : samples - JOIN_SAMPLES], sine_decoder(wave)[..., : samples - JOIN_SAMPLES])
     assert (sound[..., -1] - sine_decoder(wave)[..., -1]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("turn", [0.0, math.pi / 2])
+def test_a_cross_fade_keeps_the_level(turn):
+    time = torch.arange(44100) / 44100
+    before, after = (torch.sin(2 * math.pi * 441 * time + phase).expand(1, 2, -1) for phase in (0.0, turn))
+    level = cross_fade(before, after).unflatten(-1, (-1, 100)).square().mean(dim=-1)  # of each period
+    assert (level - 0.5).abs().max() < 0.01
 
 
 def test_a_latent_too_short_is_refused():

@@ -13,6 +13,11 @@ from ..lengths import DECODE_REACH, SAMPLE_RATE, SAMPLES_PER_LATENT, frames_from
 Decode = Callable[[Tensor], Tensor]
 """Sound (B, channels, frames * 2048) of a latent (B, 64, frames)."""
 
+LEAST_LIKENESS = -0.5
+"""Sounds that cancel each other more than this are not made up for: it would take too much gain."""
+
+SMALLEST = 1e-12
+
 JOIN_SAMPLES = 4096
 """Samples over which a loop passes into its shifted self where its length is no whole number of latent frames."""
 
@@ -47,10 +52,18 @@ def decode_loop(decode: Decode, latent: Tensor, samples: int) -> Tensor:
     if excess == 0:
         return sound
     joined = min(JOIN_SAMPLES, samples)
-    fade = torch.linspace(0, 1, joined, dtype=sound.dtype, device=sound.device)
     out = sound[..., :samples].clone()
-    out[..., -joined:].lerp_(sound[..., -joined:], fade)
+    out[..., -joined:] = cross_fade(out[..., -joined:], sound[..., -joined:])
     return out
+
+
+def cross_fade(before: Tensor, after: Tensor) -> Tensor:
+    """One sound (B, channels, samples) passing into another, as loud on the way as what they have in common allows."""
+    fade = torch.linspace(0, 1, before.shape[-1], dtype=before.dtype, device=before.device)
+    products = [(a * b).sum(dim=(1, 2), keepdim=True) for a, b in ((before, after), (before, before), (after, after))]
+    likeness = products[0] / (products[1] * products[2]).sqrt().clamp(min=SMALLEST)  # 1 for the same sound
+    power = (1 - fade) ** 2 + fade**2 + 2 * likeness.clamp(min=LEAST_LIKENESS) * fade * (1 - fade)
+    return before.lerp(after, fade) / power.sqrt()
 
 
 def check_frames(latent: Tensor, samples: int, frames: int) -> None:
