@@ -31,7 +31,7 @@ SUPPORTED_COMFYUI = (OLDEST_COMFYUI, "0.18.2", "0.20.1", "0.24.1", "0.27.0", COM
 TORCH = ("torch==2.11.0", "torchaudio==2.11.0", "torchvision==0.26.0")
 # accelerate lets transformers build a model without allocating it twice.
 TOOLS = ("accelerate>=1.0", "pytest>=8.2,<10", "ruff==0.17.5")
-# What `matrix` puts in the place of the installed versions, one line at a time.
+# What `matrix` puts in the place of the installed versions, one entry at a time.
 OTHER_PACKAGES = ("torch==2.6.0,torchaudio==2.6.0,torchvision==0.21.0", "transformers==4.50.0", "av==16.0.0",
                   "numpy==1.26.4")
 PINS = re.compile(r"[\w.-]+==[\w.]+(,[\w.-]+==[\w.]+)*")
