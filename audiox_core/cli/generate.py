@@ -10,7 +10,7 @@ from pathlib import Path
 from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, SAMPLE_RATE, windows_from_seconds
-from ..presets import SAMPLERS, run_settings
+from ..presets import SAMPLERS, RunSettings, run_settings
 from ..variants import VARIANTS
 from .progress import Bar
 
@@ -20,6 +20,13 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `generate`."""
+    add_model_arguments(parser)
+    add_sound_arguments(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """What makes the sound."""
     parser.add_argument(
         "--model", help="checkpoint: a file, or a folder in the released layout; default: the demo that comes along"
     )
@@ -27,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", help="a VAE file to use in place of the one found")
     parser.add_argument("--synchformer", help="a Synchformer file to use in place of the one found")
     parser.add_argument("--text-encoder", help="t5-base: its folder, or its safetensors file with tokenizer.json")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
+
+
+def add_sound_arguments(parser: argparse.ArgumentParser) -> None:
+    """What sound is made, and where it goes."""
     parser.add_argument("--prompt", default="", help="what should be heard")
     parser.add_argument("--negative", help="what guidance should avoid (not for turbo)")
     source = parser.add_mutually_exclusive_group()
@@ -57,8 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-rescale", type=float, default=0.0, metavar="X", help="0 to 1: keep guidance moderate")
     parser.add_argument("--video-cfg", type=float, default=0.0, metavar="X", help="guidance of video and audio alone")
     parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
-    parser.add_argument("--dtype", choices=DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
     parser.add_argument(
         "--mode", choices=("replace", "mix", "duck"), default="replace", help="with a video's own sound"
@@ -69,37 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Raises AudioXError for input that cannot work, before anything is written."""
     outputs = output_paths(args)
-    import torch  # after the cheap checks: it takes seconds to import
-
-    from ..checkpoint import open_checkpoint
-    from ..pipeline import AudioX
-
-    if not 0 <= args.seed <= 2**64 - args.batch:
-        raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
+    check_seed(args)
     args.seconds = seconds_of(args)
-    device = args.device or default_device()
-    check_device(device)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
-        args.dtype or ("fp32" if device == "cpu" else "bf16")
-    ]
-    checkpoint = open_checkpoint(
-        args.model or the_demo(args.variant),
-        variant=args.variant,
-        vae=args.vae,
-        synchformer=args.synchformer,
-        text_encoder=args.text_encoder,
-    )
-    settings = run_settings(
-        checkpoint.variant,
-        steps=args.steps,
-        cfg=args.cfg,
-        sampler=args.sampler,
-        rescale=args.cfg_rescale,
-        video_cfg=args.video_cfg,
-        guidance=checkpoint.guidance,
-    )
-    model = AudioX(checkpoint, device, dtype)
-    print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
+    model = open_model(args, args.device or default_device())
+    settings = settings_of(model.checkpoint, args)
     with Bar() as bar:
         prompt, negative = prompts(model, args, settings.cfg, bar)
         seeds = list(range(args.seed, args.seed + args.batch))
@@ -112,6 +96,47 @@ def run(args: argparse.Namespace) -> None:
     for path, sound in zip(outputs, sounds, strict=True):
         write(path, sound, args)
         print(path)
+
+
+def check_seed(args: argparse.Namespace) -> None:
+    """AudioXError for seeds that do not exist."""
+    if not 0 <= args.seed <= 2**64 - args.batch:
+        raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
+
+
+def open_model(args: argparse.Namespace, device: str):
+    """The model that the arguments name, and a line that says which it is."""
+    import torch  # after the cheap checks: it takes seconds to import
+
+    from ..checkpoint import open_checkpoint
+    from ..pipeline import AudioX
+
+    check_device(device)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+        args.dtype or ("fp32" if device == "cpu" else "bf16")
+    ]
+    checkpoint = open_checkpoint(
+        args.model or the_demo(args.variant),
+        variant=args.variant,
+        vae=args.vae,
+        synchformer=args.synchformer,
+        text_encoder=args.text_encoder,
+    )
+    print(f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtype}", file=sys.stderr)
+    return AudioX(checkpoint, device, dtype)
+
+
+def settings_of(checkpoint, args: argparse.Namespace) -> RunSettings:
+    """The settings of a run of the checkpoint."""
+    return run_settings(
+        checkpoint.variant,
+        steps=args.steps,
+        cfg=args.cfg,
+        sampler=args.sampler,
+        rescale=args.cfg_rescale,
+        video_cfg=args.video_cfg,
+        guidance=checkpoint.guidance,
+    )
 
 
 def the_demo(variant: str | None) -> Path:
