@@ -55,11 +55,11 @@ def run(args: argparse.Namespace) -> int:
         raise AudioXError(f"There is no file {args.manifest}; give a manifest that exists.")
     if args.batch_size is not None and args.batch_size < 1:
         raise AudioXError(f"--batch-size is {args.batch_size}, expected 1 or more.")
-    args.out.mkdir(parents=True, exist_ok=True)
     state, device = processes(args.device or generate.default_device())
     from accelerate.utils import broadcast_object_list, gather_object
 
     model = generate.open_model(args, device)
+    args.out.mkdir(parents=True, exist_ok=True)
     size = args.batch_size or (1 if device == "cpu" else GPU_BATCH)
     # One process plans for all: each on its own would find other sounds done already.
     plan = list(planned(args, model.checkpoint, size)) if state.is_main_process else [None] * 3

@@ -12,7 +12,7 @@ LINE = 79
 
 
 class Bar:
-    """`bar(stage, done, total)` redraws one line with the share done, the time so far, the rate and the time left."""
+    """`bar(stage, done, total)` redraws one line: share done, time so far, rate, time left."""
 
     def __init__(self) -> None:
         self.stage = ""
