@@ -11,6 +11,7 @@ In use:
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from . import lengths, windows
 from .checkpoint import Checkpoint
+from .errors import AudioXError
 from .media.decoding import decode_loop, decode_part
 from .media.frames import FrameRequest, encoder_requests
 from .media.levels import finish
@@ -173,29 +175,33 @@ class AudioX:
 
     def sample(
         self,
-        prompt: Prompt,
+        prompt: Prompt | Sequence[Prompt],
         settings: RunSettings,
         seeds: Sequence[int] = (0,),
-        negative: Prompt | None = None,
+        negative: Prompt | Sequence[Prompt] | None = None,
         *,
         seconds: float = lengths.CLIP_SECONDS,
         loop: bool = False,
         known: Known | None = None,
+        network: AudioXNetwork | None = None,
         progress: Progress = no_progress,
     ) -> Tensor:
-        """Latents (len(seeds), 64, frames); item i is what a run with seeds[i] alone gives.
+        """Latents (len(seeds), 64, frames); item i is what a run with seeds[i] and its prompts alone gives.
 
-        frames: 236, or as many as `seconds` need, see `lengths`; those of `known` where it is given. negative counts
-        only with guidance (settings.cfg other than 1); None steers away from no prompt at all. loop: the end meets
-        the beginning.
+        prompt, negative: one for all seeds or one for each. frames: 236, or as many as `seconds` need, see `lengths`;
+        those of `known` where it is given. negative counts only with guidance (settings.cfg other than 1); None steers
+        away from no prompt at all. loop: the end meets the beginning. network: another one in place of the model's.
 
         Raises:
-            AudioXError: a prompt that does not cover the sound, a length that cannot be made, a loop to a video.
+            AudioXError: a prompt that does not cover the sound, a length that cannot be made, a loop to a video, or
+                prompts that are not as many as the seeds.
         """
-        network = self.load("network", AudioXNetwork, self.dtype)
+        prompts = one_or_each(prompt, len(seeds))
+        negatives = None if negative is None else one_or_each(negative, len(seeds))
+        network = network or self.load("network", AudioXNetwork, self.dtype)
         known, windows = self._known_and_windows(network, known, seconds, loop)
         with self.on_device("network", network), torch.inference_mode():
-            contexts = self._contexts(network, prompt, negative, settings, windows, loop)
+            contexts = self._contexts(network, prompts, negatives, settings, windows, loop)
             out = run_sampler(
                 guided(windowed(network, contexts, windows), settings),
                 OBJECTIVES[self.variant],
@@ -224,28 +230,33 @@ class AudioX:
     def _contexts(
         self,
         network: AudioXNetwork,
-        prompt: Prompt,
-        negative: Prompt | None,
+        prompts: Sequence[Prompt],
+        negatives: Sequence[Prompt] | None,
         settings: RunSettings,
         sound: list[windows.Window],
         loop: bool,
     ) -> list[Tensor]:
         """Fused prompts as `windowed` and `guided` take them: one for each window, or one for all."""
-        prompts = [prompt]
+        rows = max(len(prompts), len(negatives or ()))
+        steering = [prompts]
         if settings.guided_apart:
-            prompts.append(replace(prompt, text=None))
-        if settings.cfg != 1 and negative is not None:
-            prompts.append(negative)
-        for each in prompts:
+            steering.append([replace(each, text=None) for each in prompts])
+        if settings.cfg != 1 and negatives is not None:
+            steering.append(negatives)
+        for each in itertools.chain(*steering):
             each.check_fits(len(sound), loop, network.sizes)
 
-        def context(window: int) -> Tensor:
-            fused = [self._context(network, each.at(window, network.sizes)) for each in prompts]
-            if settings.cfg != 1 and negative is None:
-                fused.append(network.null_context(1, fused[0]))
-            return torch.cat(fused)
+        def fused(prompts: Sequence[Prompt], window: int) -> Tensor:
+            made = torch.cat([self._context(network, each.at(window, network.sizes)) for each in prompts])
+            return made.expand(rows, -1, -1)
 
-        held = max(each.windows(network.sizes) for each in prompts)
+        def context(window: int) -> Tensor:
+            made = [fused(each, window) for each in steering]
+            if settings.cfg != 1 and negatives is None:
+                made.append(network.null_context(rows, made[0]))
+            return torch.cat(made)
+
+        held = max(each.windows(network.sizes) for each in itertools.chain(*steering))
         return [context(i) for i in range(min(held, len(sound)))]
 
     def _context(self, network: AudioXNetwork, prompt: Prompt) -> Tensor:
@@ -275,3 +286,12 @@ class AudioX:
 
             sound = decode_loop(decoded, latent, samples) if loop else decode_part(decoded, latent, samples)
             return finish(sound, normalize=normalize)
+
+
+def one_or_each(prompts: Prompt | Sequence[Prompt], count: int) -> Sequence[Prompt]:
+    """A prompt that serves all of a number of sounds, or one for each; AudioXError for another number of them."""
+    if isinstance(prompts, Prompt):
+        return [prompts]
+    if len(prompts) != count:
+        raise AudioXError(f"There are {len(prompts)} prompts for {count} seeds, expected one for each, or one for all.")
+    return prompts

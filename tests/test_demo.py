@@ -14,7 +14,7 @@ from audiox_core.demo import FOLDER, NAMES, demo_path
 from audiox_core.errors import AudioXError
 from audiox_core.evaluation import events, films, judge
 from audiox_core.evaluation.cases import write_film
-from audiox_core.presets import OBJECTIVES, run_settings
+from audiox_core.presets import run_settings
 
 MEGABYTE = 1e6
 FILM = films.film(3, test=True, style="flash", kind="ping")
@@ -79,15 +79,14 @@ def test_generate_uses_the_demo_and_says_so(tmp_path, capsys):
 
 
 def test_an_untrained_demo_is_not_heard_as_what_was_asked_for(tmp_path):
-    from audiox_core.evaluation.batches import run, untrained_network
-    from audiox_core.pipeline import AudioX
+    from audiox_core.evaluation.batches import sample_many, untrained_network
+    from audiox_core.pipeline import AudioX, Prompt
 
     checkpoint = open_checkpoint(demo_path("turbo"))
     model = AudioX(checkpoint)
     network = untrained_network(checkpoint, seed=0)
-    with torch.inference_mode():
-        context = network.context(model.encode_text("a high tone")[0])
-        latent = run(network, context, OBJECTIVES["turbo"], run_settings("turbo"), [0])
+    prompt = Prompt(model.encode_text("a high tone")[0])
+    latent = sample_many(model, [prompt], run_settings("turbo"), [0], network=network)
     assert judge.hear(model.decode(latent)[0].numpy()).kinds[0] != "high tone"
 
 

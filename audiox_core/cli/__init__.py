@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import AudioXError
-from . import convert, download, evaluate, generate, inspect
+from . import batch, convert, download, evaluate, generate, inspect
 
 COMMANDS = {
     "download": download,
     "generate": generate,
+    "batch": batch,
     "convert": convert,
     "inspect": inspect,
     "evaluate": evaluate,
@@ -28,14 +29,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command: 0 when it worked, 2 with one sentence on stderr when the input cannot work, 130 on Ctrl-C."""
+    """Run a command and give its exit code.
+
+    0 when it worked, 1 when a part of a batch did not, 2 with one sentence on stderr when the input cannot work, 130 on
+    Ctrl-C.
+    """
     options = build_parser().parse_args(arguments)
     try:
-        COMMANDS[options.command].run(options)
+        return COMMANDS[options.command].run(options) or 0
     except (AudioXError, OSError) as error:
         print(f"audiox {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"audiox {options.command}: interrupted.", file=sys.stderr)
         return 130
-    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,13 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `generate`."""
+    add_model_arguments(parser)
+    add_sound_arguments(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """What makes the sound."""
     parser.add_argument(
         "--model", help="checkpoint: a file, or a folder in the released layout; default: the demo that comes along"
     )
@@ -26,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", help="a VAE file to use in place of the one found")
     parser.add_argument("--synchformer", help="a Synchformer file to use in place of the one found")
     parser.add_argument("--text-encoder", help="t5-base: its folder, or its safetensors file with tokenizer.json")
+    memory.add_arguments(parser, "bf16 on a GPU and on a CPU that is faster with it, else fp32")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
+
+
+def add_sound_arguments(parser: argparse.ArgumentParser) -> None:
+    """What sound is made, and where it goes."""
     parser.add_argument("--prompt", default="", help="what should be heard")
     parser.add_argument("--negative", help="what guidance should avoid (not for turbo)")
     source = parser.add_mutually_exclusive_group()
@@ -56,8 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-rescale", type=float, default=0.0, metavar="X", help="0 to 1: keep guidance moderate")
     parser.add_argument("--video-cfg", type=float, default=0.0, metavar="X", help="guidance of video and audio alone")
     parser.add_argument("--sampler", choices=("auto", *SAMPLERS), default="auto")
-    memory.add_arguments(parser, "bf16 on a GPU and on a CPU that is faster with it, else fp32")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument("--normalize", action="store_true", help="scale to full level, as upstream does")
     parser.add_argument(
         "--loudness", type=float, metavar="LUFS", help="such as -23 or -14, as far as peaks of -1 dBTP allow"
@@ -72,21 +84,41 @@ def run(args: argparse.Namespace) -> None:
     """Raises AudioXError for input that cannot work, before anything is written."""
     outputs = output_paths(args)
     memory.check(args)
-    import torch  # after the cheap checks: it takes seconds to import
-
-    from ..checkpoint import open_checkpoint
     from ..media.loudness import check_target
-    from ..offload import Job, report
-    from ..pipeline import AudioX
-    from ..precision import default_dtype
-    from ..presets import run_settings
+    from ..offload import report
 
     if args.loudness is not None:
         check_target(args.loudness)
+    check_seed(args)
+    args.seconds = seconds_of(args)
+    model = open_model(args, args.device or default_device(), lambda checkpoint: job_of(checkpoint, args))
+    settings = settings_of(model.checkpoint, args)
+    watch = report.Watch(model.device)
+    with Bar() as bar:
+        with watch.stage("encode"):
+            prompt, negative = prompts(model, args, settings.cfg, bar)
+        sounds = made(model, args, bar, watch.stage, prompt, settings, negative)
+    print(watch.seen(), file=sys.stderr)
+    for path, sound in zip(outputs, sounds, strict=True):
+        write(path, sound, args)
+        print(path)
+
+
+def check_seed(args: argparse.Namespace) -> None:
+    """AudioXError for seeds that do not exist."""
     if not 0 <= args.seed <= 2**64 - args.batch:
         raise AudioXError(f"--seed is {args.seed}, expected 0 or more, and less than 2^64 for the last of the batch.")
-    args.seconds = seconds_of(args)
-    device = args.device or default_device()
+
+
+def open_model(args: argparse.Namespace, device: str, job: Callable):
+    """The model that the arguments name, with a plan for its memory, and lines that say which they are.
+
+    job(checkpoint): what it shall do, an `offload.Job`.
+    """
+    from ..checkpoint import open_checkpoint  # after the cheap checks: torch takes seconds to import
+    from ..pipeline import AudioX
+    from ..precision import default_dtype
+
     check_device(device)
     dtypes = memory.dtypes_of(args, lambda: default_dtype(device))
     checkpoint = open_checkpoint(
@@ -96,7 +128,33 @@ def run(args: argparse.Namespace) -> None:
         synchformer=args.synchformer,
         text_encoder=args.text_encoder,
     )
-    settings = run_settings(
+    print(
+        f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtypes.network}",
+        file=sys.stderr,
+    )
+    plan = memory.plan_of(args, checkpoint, device, dtypes, job(checkpoint))
+    return AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)
+
+
+def job_of(checkpoint, args: argparse.Namespace):
+    """What a run has to hold in memory."""
+    from ..offload import Job
+
+    settings = settings_of(checkpoint, args)
+    return Job(
+        sounds=args.batch,
+        rows=1 if settings.cfg == 1 else 3 if settings.guided_apart else 2,
+        frames=latent_frames(args.seconds),
+        video=bool(args.video or args.image),
+        audio=bool(args.audio),
+    )
+
+
+def settings_of(checkpoint, args: argparse.Namespace):
+    """The settings of a run of the checkpoint."""
+    from ..presets import run_settings
+
+    return run_settings(
         checkpoint.variant,
         steps=args.steps,
         cfg=args.cfg,
@@ -105,28 +163,6 @@ def run(args: argparse.Namespace) -> None:
         video_cfg=args.video_cfg,
         guidance=checkpoint.guidance,
     )
-    print(
-        f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtypes.network}",
-        file=sys.stderr,
-    )
-    job = Job(
-        sounds=args.batch,
-        rows=1 if settings.cfg == 1 else 3 if settings.guided_apart else 2,
-        frames=latent_frames(args.seconds),
-        video=bool(args.video or args.image),
-        audio=bool(args.audio),
-    )
-    plan = memory.plan_of(args, checkpoint, device, dtypes, job)
-    model = AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)
-    watch = report.Watch(torch.device(device))
-    with Bar() as bar:
-        with watch.stage("encode"):
-            prompt, negative = prompts(model, args, settings.cfg, bar)
-        sounds = made(model, args, bar, watch, prompt, settings, negative)
-    print(watch.seen(), file=sys.stderr)
-    for path, sound in zip(outputs, sounds, strict=True):
-        write(path, sound, args)
-        print(path)
 
 
 def the_demo(variant: str | None) -> Path:
@@ -201,20 +237,20 @@ def seconds_of(args: argparse.Namespace) -> float:
     return seconds
 
 
-def made(model, args: argparse.Namespace, bar: Bar, watch, prompt, settings, negative):
+def made(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, settings, negative):
     """Sounds (B, 2, samples), from nothing or of --edit."""
     seeds = list(range(args.seed, args.seed + args.batch))
     if args.edit:
-        return edited(model, args, bar, watch, prompt, settings, seeds, negative)
+        return edited(model, args, bar, stage, prompt, settings, seeds, negative)
     length = {"seconds": args.seconds, "loop": args.loop}
-    with watch.stage("sample"):
+    with stage("sample"):
         latent = model.sample(prompt, settings, seeds, negative, **length, progress=bar)
-    with watch.stage("decode"):
+    with stage("decode"):
         return model.decode(latent, **length, normalize=args.normalize)
 
 
-def edited(model, args: argparse.Namespace, bar: Bar, watch, prompt, settings, seeds: list[int], negative):
-    """Sounds made of --edit."""
+def edited(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, settings, seeds: list[int], negative):
+    """Sounds made of --edit; stage(name) is entered for each part of the work."""
     from ..media.audio import prepare_prompt, read_audio
     from ..media.splice import checked_range, made_frames, place, splice
     from ..runs import Known
@@ -223,12 +259,12 @@ def edited(model, args: argparse.Namespace, bar: Bar, watch, prompt, settings, s
     length = max(1, round(waveform.shape[1] * SAMPLE_RATE / rate))
     placed = place(prepare_prompt(waveform, rate, samples=length, pad="end")[None], args.before, args.after)
     ranges = [*placed.ranges, *(checked_range(*numbers(each), placed.samples) for each in args.range)]
-    with watch.stage("encode"):
+    with stage("encode"):
         mean, _ = model.encode_statistics(placed.padded)
     anew = made_frames(ranges, placed.samples, mean.shape[-1]) if ranges else None
-    with watch.stage("sample"):
+    with stage("sample"):
         latent = model.sample(prompt, settings, seeds, negative, known=Known(mean, anew, args.denoise), progress=bar)
-    with watch.stage("decode"):
+    with stage("decode"):
         sounds = model.decode(latent, seconds=placed.samples / SAMPLE_RATE, normalize=args.normalize)
     return splice(sounds, placed.original, ranges) if ranges else sounds
 

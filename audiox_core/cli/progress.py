@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import time
 
-WIDTH = 30
+WIDTH = 24
+
+LINE = 79
+"""Columns that a line is filled up to, so that a shorter one leaves nothing of the one before."""
 
 
 class Bar:
-    """`bar(stage, done, total)` redraws one line with the share done and the seconds so far."""
+    """`bar(stage, done, total)` redraws one line: share done, time so far, rate, time left."""
 
     def __init__(self) -> None:
         self.stage = ""
@@ -32,5 +35,14 @@ class Bar:
             self.stage, self.since = stage, time.monotonic()
         filled = WIDTH * done // max(total, 1)
         seconds = time.monotonic() - self.since
-        sys.stderr.write(f"\r{stage:>8} [{'#' * filled}{' ' * (WIDTH - filled)}] {done}/{total} {seconds:5.1f} s")
+        pace = f"{done / seconds:.3g}/s, {clock((total - done) * seconds / done)} left" if done and seconds else ""
+        line = f"{stage:>8} [{'#' * filled}{' ' * (WIDTH - filled)}] {done}/{total} {clock(seconds)} {pace}"
+        sys.stderr.write(f"\r{line:<{LINE}}")
         sys.stderr.flush()
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, hours only where there are some."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,4 +1,4 @@
-"""Many prompts through a model at once: what `pipeline.AudioX.sample` does for one prompt with many seeds."""
+"""Many cases through a model, a batch at a time."""
 
 from __future__ import annotations
 
@@ -12,24 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import lengths, windows
 from ..checkpoint import Checkpoint
 from ..media.frames import read_clip
 from ..model.network import AudioXNetwork
 from ..pipeline import AudioX, Progress, Prompt, no_progress
-from ..presets import OBJECTIVES, Objective, RunSettings
-from ..runs import Known, guided, run_sampler, windowed
+from ..presets import RunSettings
 from .cases import FilmCase, write_film
 
 BATCH = 16
 """Prompts that are sampled together."""
 
 DECODE_BATCH = 2
-
-
-def network_of(model: AudioX) -> AudioXNetwork:
-    """The trained network of a model."""
-    return model.load("network", AudioXNetwork, model.dtype)
 
 
 def untrained_network(checkpoint: Checkpoint, seed: int) -> AudioXNetwork:
@@ -85,47 +78,16 @@ def sample_many(
     network: AudioXNetwork | None = None,
     progress: Progress = no_progress,
 ) -> Tensor:
-    """Latents (len(prompts), 64, 236); item i is of prompts[i] and seeds[i], all prompts made of the same parts.
+    """Latents (len(prompts), 64, 236); item i is of prompts[i] and seeds[i].
 
     network: another one in place of the model's own.
     """
-    network = network or network_of(model)
     done = []
-
-    def steered_away_from(context: Tensor) -> Tensor:
-        against = network.null_context(1, context) if negative is None else context_of(model, network, [negative])
-        return against.expand_as(context)
-
-    with model.on_device("network", network), torch.inference_mode():
-        for first in range(0, len(prompts), BATCH):
-            part = slice(first, first + BATCH)
-            context = context_of(model, network, prompts[part])
-            if settings.cfg != 1:
-                context = torch.cat((context, steered_away_from(context)))
-            done.append(run(network, context, OBJECTIVES[model.variant], settings, seeds[part]))
-            progress("sample", first + len(prompts[part]), len(prompts))
-    return torch.cat(done).float().cpu()
-
-
-def context_of(model: AudioX, network: AudioXNetwork, prompts: Sequence[Prompt]) -> Tensor:
-    """Fused prompts (B, tokens, width)."""
-    place = {"device": model.device, "dtype": model.dtype}
-
-    def joined(name: str) -> Tensor | None:
-        parts = [getattr(prompt, name) for prompt in prompts]
-        return None if parts[0] is None else torch.cat(parts).to(**place)
-
-    return network.context(joined("text"), joined("clip_tokens"), joined("sync_features"), joined("audio"))
-
-
-def run(
-    network: AudioXNetwork, context: Tensor, objective: Objective, settings: RunSettings, seeds: Sequence[int]
-) -> Tensor:
-    """Latents of one batch; context holds a row for each seed and, with guidance, one more each to steer away from."""
-    velocity = guided(windowed(network, [context], windows.line(lengths.LATENT_FRAMES)), settings)
-    channels = network.sizes.transformer.latent_channels
-    nothing = torch.zeros(1, channels, lengths.LATENT_FRAMES, device=context.device)
-    return run_sampler(velocity, objective, settings, seeds, Known(nothing))
+    for first in range(0, len(prompts), BATCH):
+        part = slice(first, first + BATCH)
+        done.append(model.sample(prompts[part], settings, seeds[part], negative, network=network))
+        progress("sample", first + len(prompts[part]), len(prompts))
+    return torch.cat(done)
 
 
 def decode_many(model: AudioX, latents: Tensor, progress: Progress = no_progress) -> Iterator[np.ndarray]:
