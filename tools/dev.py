@@ -178,7 +178,8 @@ def fetch_packages(packages: str, venv: Path) -> None:
         call([*pip(venv), "install", "--quiet", "--target", f"{folder}/packages", *packages.split(",")],
              f"Could not install {packages}: check the name, the network and pip's index")
         # torch brings a Triton that, when it is old, fails on a machine without a GPU as soon as ComfyUI imports it.
-        shutil.rmtree(f"{folder}/packages/triton", ignore_errors=True)
+        for triton in Path(folder, "packages").glob("triton*"):
+            shutil.rmtree(triton)
         os.replace(f"{folder}/packages", target)
 
 
