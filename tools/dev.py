@@ -177,6 +177,9 @@ def fetch_packages(packages: str, venv: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
         call([*pip(venv), "install", "--quiet", "--target", f"{folder}/packages", *packages.split(",")],
              f"Could not install {packages}: check the name, the network and pip's index")
+        # torch brings a Triton that, when it is old, fails on a machine without a GPU as soon as ComfyUI imports it.
+        for triton in Path(folder, "packages").glob("triton*"):
+            shutil.rmtree(triton)
         os.replace(f"{folder}/packages", target)
 
 
