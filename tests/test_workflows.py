@@ -41,7 +41,7 @@ def widgets(info: dict) -> list[str | None]:
     for name, (type_, options) in definitions(info).items():
         if type_ in WIDGETS:
             names.append(name)
-            names += [None] * bool(options.get("control_after_generate"))
+            names += [None] * bool(options.get("control_after_generate") or name in ("seed", "noise_seed"))
             names += [None] * bool(options.get("image_upload") or options.get("video_upload"))
             names += [None, None] * bool(options.get("audio_upload"))
     return names

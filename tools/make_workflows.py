@@ -37,6 +37,10 @@ FOLDER = ROOT / "workflows"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 """Types of inputs that a node shows as a widget; every other one is a socket."""
 
+SEEDS = {"seed", "noise_seed"}
+"""Names of inputs beside which the editor puts its control_after_generate unasked."""
+
+
 def note(workflow: Workflow) -> str:
     """What a user has to know before the first run."""
     release = RELEASES[workflow.variant]
@@ -122,6 +126,8 @@ def saved_widget_values(node: Node, info: dict) -> list:
         options = inputs[name][1]
         if options.get("control_after_generate"):
             values.append("randomize")
+        elif name in SEEDS:
+            values.append("fixed")
         if options.get("image_upload") or options.get("video_upload"):
             values.append("image")  # the upload button
         if options.get("audio_upload"):
@@ -228,9 +234,9 @@ def note_node(number: int, workflow: Workflow) -> dict:
     }  # fmt: skip
 
 
-WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
+WIDTH = {"AudioXLoad": 460, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
 PREVIEW = {
-    "LoadVideo": 260, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
+    "LoadVideo": 340, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
 }  # fmt: skip
 
 
