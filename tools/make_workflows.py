@@ -230,7 +230,7 @@ def note_node(number: int, workflow: Workflow) -> dict:
     return {
         "id": number, "type": "MarkdownNote", "pos": [-NOTE_SIZE[0] - COLUMN_GAP, 0], "size": list(NOTE_SIZE),
         "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Read me", "properties": {},
-        "widgets_values": [note(workflow)], "color": "#432", "bgcolor": "#653",
+        "widgets_values": [note(workflow)], "color": "#222", "bgcolor": "#000",
     }  # fmt: skip
 
 
@@ -283,14 +283,18 @@ def files(infos: dict) -> dict[Path, str]:
     return written
 
 
-def main() -> int:
+def live_infos() -> dict:
+    """/object_info of a ComfyUI with the pack."""
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
     from comfy_server import ComfyServer
     from dev import COMFYUI, comfyui_tree
 
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
-        infos = comfy.object_info()
-    for path, content in files(infos).items():
+        return comfy.object_info()
+
+
+def main() -> int:
+    for path, content in files(live_infos()).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
         print(path.relative_to(ROOT))
