@@ -134,7 +134,7 @@ def graph(name: str, blueprint: Blueprint, infos: dict) -> dict:
         inputs.append({"name": entry["name"], "type": entry["type"], **shown, "link": None})
     outputs = [{"name": entry["name"], "type": entry["type"], "links": []} for entry in inside["outputs"]]
     host = {
-        "id": len(numbers) + 1, "type": inside["id"], "pos": [0, 0], "size": [400, 300], "flags": {}, "order": 0,
+        "id": len(numbers) + 1, "type": inside["id"], "pos": [0, 0], "size": [460, 300], "flags": {}, "order": 0,
         "mode": 0, "inputs": inputs, "outputs": outputs, "title": name, "properties": {"proxyWidgets": promoted},
         "widgets_values": [],
     }  # fmt: skip
