@@ -23,6 +23,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "subgraphs"
 INPUTS, OUTPUTS = -10, -20
 """Ids that the editor gives to the two ends of a subgraph."""
 
+PROMOTED = "-1"
+"""In place of a node's id: the widget is that of an input of the subgraph, whatever that is linked to."""
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -125,16 +128,15 @@ def graph(name: str, blueprint: Blueprint, infos: dict) -> dict:
     """A graph of one node, which is the subgraph."""
     inside = definition(name, blueprint, infos)
     nodes = WORKFLOWS[blueprint.workflow].nodes
-    numbers = {node: number for number, node in enumerate((key for key in nodes if key not in blueprint.without), 1)}
     inputs, promoted = [], []
     for entry, [(key, source), *_] in zip(inside["inputs"], blueprint.inputs.values(), strict=True):
         widget = is_widget(nodes[key], source, infos)
-        promoted += [[str(numbers[key]), source]] * widget
+        promoted += [[PROMOTED, entry["name"]]] * widget
         shown = {"widget": {"name": entry["name"]}} if widget else {}
         inputs.append({"name": entry["name"], "type": entry["type"], **shown, "link": None})
     outputs = [{"name": entry["name"], "type": entry["type"], "links": []} for entry in inside["outputs"]]
     host = {
-        "id": len(numbers) + 1, "type": inside["id"], "pos": [0, 0], "size": [460, 300], "flags": {}, "order": 0,
+        "id": len(inside["nodes"]) + 1, "type": inside["id"], "pos": [0, 0], "size": [460, 300], "flags": {}, "order": 0,
         "mode": 0, "inputs": inputs, "outputs": outputs, "title": name, "properties": {"proxyWidgets": promoted},
         "widgets_values": [],
     }  # fmt: skip
