@@ -136,9 +136,9 @@ def graph(name: str, blueprint: Blueprint, infos: dict) -> dict:
         inputs.append({"name": entry["name"], "type": entry["type"], **shown, "link": None})
     outputs = [{"name": entry["name"], "type": entry["type"], "links": []} for entry in inside["outputs"]]
     host = {
-        "id": len(inside["nodes"]) + 1, "type": inside["id"], "pos": [0, 0], "size": [460, 300], "flags": {}, "order": 0,
-        "mode": 0, "inputs": inputs, "outputs": outputs, "title": name, "properties": {"proxyWidgets": promoted},
-        "widgets_values": [],
+        "id": len(inside["nodes"]) + 1, "type": inside["id"], "pos": [0, 0], "size": [460, 300], "flags": {},
+        "order": 0, "mode": 0, "inputs": inputs, "outputs": outputs, "title": name,
+        "properties": {"proxyWidgets": promoted}, "widgets_values": [],
     }  # fmt: skip
     return {
         "id": identity(f"{name}/graph"), "revision": 0, "last_node_id": host["id"], "last_link_id": 0, "nodes": [host],
