@@ -142,11 +142,95 @@ def test_a_template_opens_and_means_its_prompt(name, page):
     assert page.run("return app.graph.nodes.length") == len(stored["nodes"])
     missing = "return app.graph.nodes.filter(n => !LiteGraph.registered_node_types[n.type]).map(n => n.type)"
     assert page.run(missing) == []
+    assert without_titles(page_prompt(page)) == without_titles(shipped(name))
+    controls = "n.widgets?.filter(w => w.name === 'control_after_generate').map(w => w.value) ?? []"
+    assert set(page.run(f"return app.graph.nodes.flatMap(n => {controls})")) <= {"randomize", "fixed"}
+
+
+def page_prompt(page: Browser) -> dict:
+    """What the page would queue."""
     prompt = page.run("return (await app.graphToPrompt()).output")
     for item in prompt.values():
         for player in ("audioUI", "video-preview"):  # ComfyUI's own widgets, which some releases send along
             item["inputs"].pop(player, None)
-    assert without_titles(prompt) == without_titles(shipped(name))
+    return prompt
+
+
+OUTSIDE = """app.graph.nodes.filter(n => n.type !== 'MarkdownNote').filter(n => !app.graph.groups.some(g => {
+    const [x, y, width, height] = g.boundingRect ?? g._bounding
+    const [right, bottom] = [n.pos[0] + n.size[0], n.pos[1] + n.size[1]]
+    return n.pos[0] >= x && n.pos[1] - 30 >= y && right <= x + width && bottom <= y + height
+})).map(n => n.type)"""
+
+
+@pytest.mark.parametrize("name", ["v2a_base_guided", "i2a_turbo", "a2m_turbo", "inpaint_turbo", "v2a_turbo_core_nodes"])
+def test_the_nodes_of_a_template_stay_in_their_groups(name, page):
+    open_workflow(page, name)
+    if "v2a" in name:  # a node grows when its video is there
+        page.wait_for("app.graph.nodes.find(n => n.type === 'LoadVideo').size[1] > 300")
+    page.run("await new Promise(r => setTimeout(r, 500))")
+    assert page.run(f"return {OUTSIDE}") == []
+
+
+BLUEPRINT = """
+    const root = document.getElementById('vue-app').__vue_app__
+    const store = root.config.globalProperties.$pinia._s.get('subgraph')
+    const {name} = store.subgraphBlueprints.find(definition => definition.display_name === '%s')
+    const {nodes, definitions} = store.getBlueprint(name)
+    app.graph.clear()
+    app.canvas._deserializeItems({ nodes, subgraphs: definitions.subgraphs }, {})
+    const [host] = app.graph.nodes
+    const add = (type, widgets) => {
+        const node = LiteGraph.createNode(type)
+        app.graph.add(node)
+        for (const [name, value] of Object.entries(widgets)) node.widgets.find(w => w.name === name).value = value
+        return node
+    }
+    const slot = (slots, name) => slots.findIndex(each => each.name === name)
+"""
+
+ENDS = {
+    "Text to sound (AudioX)": ("t2a_turbo", "AudioXSaveSound", """
+        const save = add('AudioXSaveSound', { filename_prefix: 'audio/audiox_turbo' })
+        host.connect(slot(host.outputs, 'audio'), save, 0)
+    """),
+    "Video to sound (AudioX)": ("long_v2a_turbo", "SaveVideo", """
+        const load = add('LoadVideo', { file: 'example.mp4' })
+        const save = add('SaveVideo', { filename_prefix: 'video/audiox_turbo' })
+        load.connect(0, host, slot(host.inputs, 'video'))
+        host.connect(slot(host.outputs, 'video'), save, 0)
+    """),
+}
+"""Blueprint -> the workflow that it is with these nodes before and behind it, and the node that saves."""
+
+
+def by_class(prompt: dict) -> dict:
+    """Class -> inputs, with classes in place of ids."""
+    def told(value):
+        return [prompt[value[0]]["class_type"], value[1]] if isinstance(value, list) else value
+
+    return {node["class_type"]: {name: told(value) for name, value in node["inputs"].items()}
+            for node in prompt.values()}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_blueprint_is_its_workflow_and_runs(name, page, look, server, tmp_path):
+    workflow, saver, ends = ENDS[name]
+    page.run(BLUEPRINT % name + ends)
+    prompt = page_prompt(page)
+    assert by_class(prompt) == by_class(shipped(workflow))
+    page.run("""
+        const [host] = app.graph.nodes
+        host.widgets.find(w => w.name === 'text').value = 'a falling siren'
+        host.widgets.find(w => w.name === 'seed').value = 7
+    """)
+    prompt = page_prompt(page)
+    assert by_class(prompt)["AudioXEncodeText"]["text"] == "a falling siren"
+    assert by_class(prompt)["AudioXSample"]["seed"] == 7
+    page.run("app.canvas.centerOnNode(app.graph.nodes[0])")
+    show(page, look, name.split()[0].lower(), tmp_path)
+    [save] = ids_of(prompt, saver)
+    assert server.output_path(server.run(prompt).files(save)[0]).stat().st_size > 1000
 
 
 @pytest.mark.parametrize("command, name", [("VideoToAudio", "v2a_turbo"), ("TextToAudio", "t2a_turbo")])

@@ -3,9 +3,11 @@
 import json
 
 import av
+import make_blueprints
 import make_workflows
 import numpy as np
 import pytest
+from comfy_server import PACK_NAME
 from dev import COMFYUI
 from graphs import BASE, ROOT, ids_of, read_audio, shipped, video_packets
 from media_maker import make_demo_video
@@ -41,7 +43,7 @@ def widgets(info: dict) -> list[str | None]:
     for name, (type_, options) in definitions(info).items():
         if type_ in WIDGETS:
             names.append(name)
-            names += [None] * bool(options.get("control_after_generate"))
+            names += [None] * bool(options.get("control_after_generate") or name in ("seed", "noise_seed"))
             names += [None] * bool(options.get("image_upload") or options.get("video_upload"))
             names += [None, None] * bool(options.get("audio_upload"))
     return names
@@ -90,6 +92,17 @@ def test_the_files_are_what_the_tool_writes(infos, lab):
     assert not stale, "run tools/make_workflows.py"
 
 
+def test_every_graph_has_its_picture():
+    pictures = {path.stem: path for path in (ROOT / "workflows").glob("*.jpg")}
+    assert set(pictures) == set(NAMES), "run tools/make_thumbnails.py"
+    for path in pictures.values():
+        assert 5000 < path.stat().st_size < 30_000
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+        assert (frame.width, frame.height) == (640, 360)
+        assert frame.to_ndarray(format="gray").std() > 10  # not an empty canvas
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_graph_is_its_prompt(name, infos):
     assert to_prompt(graph(name), infos) == without_titles(shipped(name))
@@ -135,6 +148,27 @@ def test_the_note_tells_files_and_licence(name):
     assert ("watermark" in words) == ("turbo" in name or "base" in name)
     loader = next(node for node in stored["nodes"] if node["type"] == "AudioXLoad")
     assert loader["properties"]["models"][0]["name"] == loader["widgets_values"][0]
+
+
+def test_the_blueprints_are_what_the_tool_writes(infos, lab):
+    version = lab.get("/system_stats")["system"]["comfyui_version"]
+    if version != COMFYUI:
+        pytest.skip(f"the files are written with ComfyUI {COMFYUI}, not {version}")
+    written = make_blueprints.files(infos)
+    assert set(written) == set((ROOT / "subgraphs").glob("*.json"))
+    stale = [path.name for path, text in written.items() if path.read_text("utf-8") != text]
+    assert not stale, "run tools/make_blueprints.py"
+
+
+@pytest.mark.parametrize("server", ["lab", "comfy_0163"])
+def test_the_server_lists_the_blueprints(server, request):
+    server = request.getfixturevalue(server)
+    listed = {key: entry for key, entry in server.get("/global_subgraphs").items()
+              if entry["info"]["node_pack"] == f"custom_nodes.{PACK_NAME}"}
+    assert {entry["name"] for entry in listed.values()} == set(make_blueprints.BLUEPRINTS)
+    for key, entry in listed.items():
+        stored = json.loads(server.get(f"/global_subgraphs/{key}")["data"])
+        assert stored["definitions"]["subgraphs"][0]["name"] == entry["name"]
 
 
 MISSING_MODEL = {"name", "url", "directory"}

@@ -37,6 +37,10 @@ FOLDER = ROOT / "workflows"
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 """Types of inputs that a node shows as a widget; every other one is a socket."""
 
+SEEDS = {"seed", "noise_seed"}
+"""Names of inputs beside which the editor puts its control_after_generate unasked."""
+
+
 def note(workflow: Workflow) -> str:
     """What a user has to know before the first run."""
     release = RELEASES[workflow.variant]
@@ -122,6 +126,8 @@ def saved_widget_values(node: Node, info: dict) -> list:
         options = inputs[name][1]
         if options.get("control_after_generate"):
             values.append("randomize")
+        elif name in SEEDS:
+            values.append("fixed")
         if options.get("image_upload") or options.get("video_upload"):
             values.append("image")  # the upload button
         if options.get("audio_upload"):
@@ -224,13 +230,13 @@ def note_node(number: int, workflow: Workflow) -> dict:
     return {
         "id": number, "type": "MarkdownNote", "pos": [-NOTE_SIZE[0] - COLUMN_GAP, 0], "size": list(NOTE_SIZE),
         "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Read me", "properties": {},
-        "widgets_values": [note(workflow)], "color": "#432", "bgcolor": "#653",
+        "widgets_values": [note(workflow)], "color": "#222", "bgcolor": "#000",
     }  # fmt: skip
 
 
-WIDTH = {"AudioXLoad": 400, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
+WIDTH = {"AudioXLoad": 460, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
 PREVIEW = {
-    "LoadVideo": 260, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
+    "LoadVideo": 340, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
 }  # fmt: skip
 
 
@@ -277,14 +283,18 @@ def files(infos: dict) -> dict[Path, str]:
     return written
 
 
-def main() -> int:
+def live_infos() -> dict:
+    """/object_info of a ComfyUI with the pack."""
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
     from comfy_server import ComfyServer
     from dev import COMFYUI, comfyui_tree
 
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
-        infos = comfy.object_info()
-    for path, content in files(infos).items():
+        return comfy.object_info()
+
+
+def main() -> int:
+    for path, content in files(live_infos()).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
         print(path.relative_to(ROOT))
