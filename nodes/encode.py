@@ -77,17 +77,23 @@ class EncodeText(io.ComfyNode):
                 "There is no text encoder: choose t5-base as text_encoder in Load AudioX, or connect a CLIPLoader of "
                 "type stable_audio."
             )
-        tokens = clip.tokenize(text if text.strip() else TASKS.get(task, text), disable_weights=True)
-        if set(tokens) != {"t5base"}:
-            raise AudioXError(
-                f"The text encoder is {', '.join(tokens)}, expected T5-base: choose it as text_encoder in Load AudioX, "
-                "or in a CLIPLoader of type stable_audio."
-            )
-        tokens, lost = cut_tokens(tokens, clip)
-        encoded = with_text(conditioning, clip.encode_from_tokens_scheduled(tokens))
+        encoded, lost = encoded_text(clip, text if text.strip() else TASKS.get(task, text))
+        prompt = with_text(conditioning, encoded)
         if not lost:
-            return io.NodeOutput(encoded)
-        return io.NodeOutput(encoded, ui=notice(cls.hidden.unique_id, cut_sentence(lost)))
+            return io.NodeOutput(prompt)
+        return io.NodeOutput(prompt, ui=notice(cls.hidden.unique_id, cut_sentence(lost)))
+
+
+def encoded_text(clip, text: str) -> tuple[list, str]:
+    """A text's conditioning as AudioX was trained, and the words of it that were cut off."""
+    tokens = clip.tokenize(text, disable_weights=True)
+    if set(tokens) != {"t5base"}:
+        raise AudioXError(
+            f"The text encoder is {', '.join(tokens)}, expected T5-base: choose it as text_encoder in Load AudioX, "
+            "or in a CLIPLoader of type stable_audio."
+        )
+    tokens, lost = cut_tokens(tokens, clip)
+    return clip.encode_from_tokens_scheduled(tokens), lost
 
 
 def cut_tokens(tokens: dict[str, list], clip) -> tuple[dict[str, list], str]:

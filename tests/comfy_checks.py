@@ -32,11 +32,11 @@ def compared(ours: torch.Tensor, theirs: torch.Tensor) -> dict[str, float]:
 def check_text(checkpoint, text: str) -> dict[str, float]:
     from pack.audiox_core.model.encoders import build_t5, encode_text, tokenize
     from pack.nodes.comfy_text import load_text_encoder
-    from pack.nodes.encode import EncodeText
+    from pack.nodes.encode import encoded_text
 
     sizes = checkpoint.sizes["t5"]
     clip = load_text_encoder(sizes, checkpoint.state_dict("t5"), checkpoint.tokenizer_json())
-    [[ours, _]] = EncodeText.execute(clip, text).args[0]
+    [[ours, _]], _ = encoded_text(clip, text)
     model = build_t5(sizes, {name: x.float() for name, x in checkpoint.state_dict("t5").items()})
     ids, mask, _ = tokenize(checkpoint.tokenizer_json(), text)
     return compared(ours, encode_text(model.eval(), ids, mask))

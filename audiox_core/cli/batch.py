@@ -84,7 +84,7 @@ def job_of(size: int):
     """The most that a batch of a manifest may have to hold in memory."""
     from ..offload import Job
 
-    return Job(sounds=size, prompts=size, rows=2, video=True, audio=True)
+    return Job(sounds=size, prompts=size, rows=3, video=True, audio=True)
 
 
 def processes(device: str):
