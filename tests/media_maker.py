@@ -129,6 +129,7 @@ def make_video(
         stream.codec_context.time_base = time_base
         stream.codec_context.gop_size = keyframe_every
         stream.options = _codec_options(codec) | (options or {})
+        stream.thread_type = "NONE"  # x264's threads choose by what else the machine does
         for name, value in (color or {}).items():
             setattr(stream.codec_context, name, value)
         audio = None if sound is None else _add_audio(output, path, sound, sound_rate, sound_codec)
