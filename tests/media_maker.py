@@ -129,7 +129,6 @@ def make_video(
         stream.codec_context.time_base = time_base
         stream.codec_context.gop_size = keyframe_every
         stream.options = _codec_options(codec) | (options or {})
-        stream.thread_type = "NONE"  # x264's threads choose by what else the machine does
         for name, value in (color or {}).items():
             setattr(stream.codec_context, name, value)
         audio = None if sound is None else _add_audio(output, path, sound, sound_rate, sound_codec)
@@ -234,7 +233,7 @@ def make_demo_video(
 ) -> Path:
     """The example video of the README: a ball bounces, the floor flashes and a tick sounds at every bounce.
 
-    Nothing in it is random, so two runs on one machine write the same pictures and the same sound.
+    Nothing in it is random, so two runs on one machine write the same pictures, up to rounding, and the same sound.
     """
     sound_rate, period = 44100, 0.8
     times = np.arange(round(seconds * sound_rate)) / sound_rate
