@@ -38,8 +38,9 @@ PRESENT = "pooled_output"
 """Key that tells a prompt (one) from one that ConditioningZeroOut made unconditional (zero)."""
 
 
-PREPARED, KEPT = "prepared", "audiox_kept"
-"""Shapes that memory is estimated by: of the rows that an evaluation joins, and of those that a run keeps."""
+PREPARED, KEPT, CONTEXTS = "prepared", "audiox_kept", "contexts"
+"""Shapes that memory is estimated by: of the rows that an evaluation joins, of those that a run keeps, and of the fused
+prompts of a sound's windows."""
 
 
 def comfy_attention(transformer_options=None):
@@ -112,7 +113,7 @@ class AudioXModel(comfy.model_base.BaseModel):
         ]
         if len(contexts) == 1:
             return {PREPARED: CONDPrepared(network.prepare(contexts[0]))}
-        return {"contexts": CONDPrepared(torch.stack(contexts, dim=1))}
+        return {CONTEXTS: CONDPrepared(torch.stack(contexts, dim=1))}
 
     def extra_conds_shapes(self, **kwargs):
         """What ComfyUI cannot know before `extra_conds` has run: it asks this before the model is loaded."""
@@ -127,9 +128,10 @@ class AudioXModel(comfy.model_base.BaseModel):
         ComfyUI keeps the rows of each prompt for the whole run, and joins them to one tensor for each evaluation.
         """
         sizes, size = self.diffusion_model.sizes, self.get_dtype_inference().itemsize
-        shapes = {name: (cond_shapes or {}).get(name, []) for name in (PREPARED, KEPT)}
+        shapes = {name: (cond_shapes or {}).get(name, []) for name in (PREPARED, KEPT, CONTEXTS)}
         rows = sum(math.prod(shape) for held in shapes.values() for shape in held)
-        prompts = max(1, sum(shape[0] for shape in shapes[PREPARED]))
+        rows += sum(activations.prepared(sizes, shape[0], 1) for shape in shapes[CONTEXTS])  # for a window at a time
+        prompts = max(1, sum(shape[0] for name in (PREPARED, CONTEXTS) for shape in shapes[name]))
         sounds, frames = input_shape[0], min(input_shape[-1], LATENT_FRAMES)  # windows go one by one
         evaluation = activations.evaluation(sizes, prompts, sounds, frames, size)
         if not fused_attention():
