@@ -214,7 +214,7 @@ class AudioX:
 
     def _known_and_windows(
         self, network: AudioXNetwork, known: Known | None, seconds: float, loop: bool
-    ) -> tuple[Known, list[windows.Window]]:
+    ) -> tuple[Known, Sequence[windows.Window]]:
         """What the run starts from, on the device, and the windows it is made of."""
         if known is None:
             lengths.check_length(seconds)
@@ -233,7 +233,7 @@ class AudioX:
         prompts: Sequence[Prompt],
         negatives: Sequence[Prompt] | None,
         settings: RunSettings,
-        sound: list[windows.Window],
+        sound: Sequence[windows.Window],
         loop: bool,
     ) -> list[Tensor]:
         """Fused prompts as `windowed` and `guided` take them: one for each window, or one for all."""

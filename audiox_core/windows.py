@@ -7,6 +7,7 @@ they agree, and memory does not grow with the number of windows.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -42,14 +43,16 @@ def weights(rises: bool, falls: bool) -> Tensor:
     return out
 
 
-def line(frames: int) -> list[Window]:
+@functools.lru_cache(maxsize=4)
+def line(frames: int) -> tuple[Window, ...]:
     """Windows of a latent of 236 + k * 172 frames, from its beginning to its end; AudioXError for other lengths."""
     count = windows_from_frames(frames)
     places = torch.arange(LATENT_FRAMES)
-    return [Window(places + i * WINDOW_HOP, weights(i > 0, i < count - 1)) for i in range(count)]
+    return tuple(Window(places + i * WINDOW_HOP, weights(i > 0, i < count - 1)) for i in range(count))
 
 
-def circle(frames: int) -> list[Window]:
+@functools.lru_cache(maxsize=4)
+def circle(frames: int) -> tuple[Window, ...]:
     """Windows of a latent of any length whose end meets its beginning; a short one is seen several times over."""
     count = math.ceil(frames / WINDOW_HOP)
     shares = weights(True, True)
@@ -61,7 +64,7 @@ def circle(frames: int) -> list[Window]:
         total.index_add_(0, window.places, window.weights)
     for window in windows:
         window.weights.div_(total[window.places])
-    return windows
+    return tuple(windows)
 
 
 def over_windows(evaluate: Callable[[int, Tensor], Tensor], x: Tensor, windows: Sequence[Window]) -> Tensor:

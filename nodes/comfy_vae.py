@@ -9,7 +9,8 @@ import comfy.ops
 import comfy.sd
 import torch
 
-from ..audiox_core.model.vae import OobleckVAE, VAESizes, default_piece
+from ..audiox_core.model.pieces import default_piece
+from ..audiox_core.model.vae import OobleckVAE, VAESizes
 from ..audiox_core.offload import activations
 
 

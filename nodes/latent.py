@@ -18,7 +18,7 @@ from ..audiox_core.lengths import (
     latent_frames,
     samples_from_seconds,
 )
-from ..audiox_core.media.audio import prepare_prompt
+from ..audiox_core.media.audio import whole_sound
 from ..audiox_core.media.splice import checked_range, made_frames, place
 from ..audiox_core.model.mmdit import MMDiTSizes
 from .comfy_network import LOOP
@@ -141,18 +141,12 @@ class VAEEncode(io.ComfyNode):
         if not hasattr(vae, "encode_statistics"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_sound(audio)
-        rate, length = audio["sample_rate"], samples_at_model_rate(audio)
-        sound = torch.stack([prepare_prompt(item, rate, samples=length, pad="end") for item in audio["waveform"]])
+        sound = torch.stack([whole_sound(item, audio["sample_rate"]) for item in audio["waveform"]])
         placed = place(sound, before, after)
         mean, _ = vae.encode_statistics(placed.padded)
         return io.NodeOutput(
             with_ranges(audio_latent(mean, placed.samples, **{ORIGINAL: placed.original}), placed.ranges)
         )
-
-
-def samples_at_model_rate(audio: dict) -> int:
-    """Samples that a sound has at 44.1 kHz."""
-    return max(1, round(audio["waveform"].shape[-1] * SAMPLE_RATE / audio["sample_rate"]))
 
 
 class MaskRange(io.ComfyNode):

@@ -15,8 +15,9 @@ from audiox_core.model.dit import DiTSizes
 from audiox_core.model.encoders import ClipSizes, T5Sizes, encode_clip, encode_text
 from audiox_core.model.mmdit import MMDiTSizes
 from audiox_core.model.network import RELEASED_SIZES, AudioXNetwork
+from audiox_core.model.pieces import CPU_PIECE, GPU_PIECE
 from audiox_core.model.synchformer import Synchformer, SynchformerSizes, encode
-from audiox_core.model.vae import CPU_PIECE, GPU_PIECE, OobleckVAE, VAESizes
+from audiox_core.model.vae import OobleckVAE, VAESizes
 from audiox_core.offload import activations
 
 HALF = torch.bfloat16

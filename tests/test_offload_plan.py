@@ -8,7 +8,7 @@ from released_model import released_model
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.errors import AudioXError
-from audiox_core.model.vae import CPU_PIECE, GPU_PIECE
+from audiox_core.model.pieces import CPU_PIECE, GPU_PIECE
 from audiox_core.offload import GB, Dtypes, Job, Limits, Machine, Model, plan
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.presets import run_settings

@@ -9,8 +9,10 @@ import torch
 
 from audiox_core.checkpoint.official import VAE
 from audiox_core.errors import AudioXError
+from audiox_core.model import pieces
 from audiox_core.model import vae as oobleck
-from audiox_core.model.vae import OobleckVAE, Snake, VAESizes, in_pieces, silence_statistics
+from audiox_core.model.pieces import in_pieces
+from audiox_core.model.vae import OobleckVAE, Snake, VAESizes, silence_statistics
 
 SMALL = small.ModelSizes()
 
@@ -57,7 +59,7 @@ def plain(half: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 def test_encoding_in_pieces_is_encoding(monkeypatch, length):
     vae, audio = build(), noise(2, 2, length)
     whole = plain(vae.encoder, audio)
-    monkeypatch.setattr(oobleck, "CPU_PIECE", 1)  # then a piece is 256 positions
+    monkeypatch.setattr(pieces, "CPU_PIECE", 1)  # then a piece is 256 positions
     assert whole.shape[-1] == length // 2048
     torch.testing.assert_close(vae.encode_raw(audio), whole, atol=1e-5, rtol=0)
 
@@ -67,7 +69,7 @@ def test_encoding_in_pieces_is_encoding(monkeypatch, length):
 def test_decoding_in_pieces_is_decoding(monkeypatch, frames):
     vae, latent = build(), noise(2, 64, frames)
     whole = plain(vae.decoder, latent)
-    monkeypatch.setattr(oobleck, "CPU_PIECE", 1)
+    monkeypatch.setattr(pieces, "CPU_PIECE", 1)
     before = latent.clone()
     torch.testing.assert_close(vae.decode(latent), whole, atol=1e-5, rtol=0)
     assert torch.equal(latent, before)
@@ -78,7 +80,7 @@ def test_a_margin_that_is_too_small_shows(monkeypatch):
     """The two tests above would see a wrong receptive field."""
     vae, audio = build(), noise(1, 2, 10_000)
     whole = vae.encode_raw(audio)
-    monkeypatch.setattr(oobleck, "CPU_PIECE", 1)
+    monkeypatch.setattr(pieces, "CPU_PIECE", 1)
     monkeypatch.setattr(oobleck, "UNITS_REACH", 20)
     assert (vae.encode_raw(audio) - whole).abs().max() > 1e-5
 

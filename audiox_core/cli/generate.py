@@ -251,13 +251,11 @@ def made(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, set
 
 def edited(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, settings, seeds: list[int], negative):
     """Sounds made of --edit; stage(name) is entered for each part of the work."""
-    from ..media.audio import prepare_prompt, read_audio
+    from ..media.audio import read_audio, whole_sound
     from ..media.splice import checked_range, made_frames, place, splice
     from ..runs import Known
 
-    waveform, rate = read_audio(args.edit)
-    length = max(1, round(waveform.shape[1] * SAMPLE_RATE / rate))
-    placed = place(prepare_prompt(waveform, rate, samples=length, pad="end")[None], args.before, args.after)
+    placed = place(whole_sound(*read_audio(args.edit))[None], args.before, args.after)
     ranges = [*placed.ranges, *(checked_range(*numbers(each), placed.samples) for each in args.range)]
     with stage("encode"):
         mean, _ = model.encode_statistics(placed.padded)

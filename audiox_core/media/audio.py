@@ -149,6 +149,12 @@ def prepare_prompt(
     return torch.nn.functional.pad(prompt, (missing, 0) if pad == "front" else (0, missing))
 
 
+def whole_sound(waveform: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """All of a sound (channels, samples) in the form of an audio prompt: see `prepare_prompt`."""
+    samples = max(1, round(waveform.shape[-1] * SAMPLE_RATE / sample_rate))
+    return prepare_prompt(waveform, sample_rate, samples=samples, pad="end")
+
+
 def resample(waveform: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
     """Resample (..., samples) by torchaudio's default filter: windowed sinc, Hann, width 6, roll-off 0.99."""
     if rate == new_rate:

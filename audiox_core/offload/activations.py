@@ -18,8 +18,9 @@ from ..model.encoders import TEXT_TOKENS, ClipSizes, T5Sizes
 from ..model.maf import MAFSizes
 from ..model.mmdit import MMDiTSizes
 from ..model.network import NetworkSizes
+from ..model.pieces import piece_positions
 from ..model.synchformer import SynchformerSizes
-from ..model.vae import UNIT_KERNEL, UNITS_REACH, VAESizes, piece_positions
+from ..model.vae import UNIT_KERNEL, UNITS_REACH, VAESizes
 
 FLOAT32 = 4
 LITTLE = 2**18
@@ -137,7 +138,7 @@ def synchformer(sizes: SynchformerSizes, size: int) -> int:
 
 
 def decode(sizes: VAESizes, sounds: int, frames: int, size: int, piece: int) -> int:
-    """Peak of `OobleckVAE.decode`; piece: numbers in the widest tensor of a piece, see `vae.piece_positions`.
+    """Peak of `OobleckVAE.decode`; piece: numbers in the widest tensor of a piece, see `pieces.piece_positions`.
 
     For each block: what comes in, what has come out, and three tensors of a piece.
     """
@@ -177,7 +178,7 @@ def encode(sizes: VAESizes, sounds: int, size: int, piece: int, samples: int = P
 
 @dataclass(frozen=True)
 class Pieces:
-    """One run of `vae.in_pieces`; working and result: numbers at each position of the input, for one sound."""
+    """One run of `pieces.in_pieces`; working and result: numbers at each position of the input, for one sound."""
 
     length: int
     positions: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import AudioXError
-from ..model.vae import CPU_PIECE, GPU_PIECE
+from ..model.pieces import CPU_PIECE, default_piece
 from .machine import GB, Limits, Machine
 from .needs import Dtypes, Job, Model, Peaks
 
@@ -188,7 +188,7 @@ class _Planner:
 
     def _decoding(self, beside: str = "") -> tuple[int, int] | Shortage:
         """The VAE's piece, and how many sounds are decoded at once: the most that fits alone or beside a part."""
-        piece = CPU_PIECE if torch.device(self.machine.device).type == "cpu" else GPU_PIECE
+        piece = default_piece(torch.device(self.machine.device))
         sounds = self.job.sounds
         stays = [beside] * bool(beside) if self.limits.offload else [part for part in self.parts if part != "vae"]
         others = sum(map(self.weights, stays))
