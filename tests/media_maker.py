@@ -233,7 +233,8 @@ def make_demo_video(
 ) -> Path:
     """The example video of the README: a ball bounces, the floor flashes and a tick sounds at every bounce.
 
-    Nothing in it is random, so two runs on one machine write the same pictures, up to rounding, and the same sound.
+    Nothing in it is random; the pictures of two files may still differ, as FFmpeg rounds colours by where in memory
+    a picture lies and x264 then decides otherwise.
     """
     sound_rate, period = 44100, 0.8
     times = np.arange(round(seconds * sound_rate)) / sound_rate

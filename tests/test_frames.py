@@ -315,13 +315,11 @@ def test_images_that_cannot_be_meant_are_refused(images, words):
         frames.frames_from_images(images, 25, [(5, 5, 32)])
 
 
-def test_the_demo_video_is_the_same_every_time(tmp_path):
-    first = maker.make_demo_video(tmp_path / "a.mp4", seconds=1.0)
-    second = maker.make_demo_video(tmp_path / "b.mp4", seconds=1.0)
+def test_reading_a_video_gives_the_same_pictures_every_time(tmp_path):
+    path = maker.make_demo_video(tmp_path / "a.mp4", seconds=1.0)
     options = {"fps": 25, "count": 25, "size": 64}
-    clip = frames.read_frames(first, **options)
-    other = frames.read_frames(second, **options)
-    assert (clip.int() - other.int()).abs().max() <= 2  # FFmpeg's colour conversion rounds by how memory is aligned
+    clip = frames.read_frames(path, **options)
+    assert all(torch.equal(clip, frames.read_frames(path, **options)) for _ in range(3))
     assert len({bytes(picture.numpy().tobytes()) for picture in clip}) == 25
 
 
