@@ -34,6 +34,7 @@ from .dit import DiT, DiTSizes
 from .encoders import TEXT_TOKENS
 from .maf import MAF, MAFSizes
 from .mmdit import MMDiT, MMDiTSizes
+from .products import fast_products
 from .shapes import under
 
 _MODULES = {
@@ -125,6 +126,7 @@ class AudioXNetwork(nn.Module):
         missing = self.sizes.text_tokens - text.shape[1]
         return F.pad(text, (0, 0, 0, missing)) if missing > 0 else text[:, : self.sizes.text_tokens]
 
+    @fast_products
     def context(
         self,
         text: Tensor,

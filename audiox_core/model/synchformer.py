@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from ..errors import AudioXError
 from ..lengths import SEGMENT_STRIDE_FRAMES, segments_from_frames
 from .attention import Attention, sdpa, split_heads
+from .products import fast_products
 from .shapes import layer_count
 
 HEAD_WIDTH = 64
 NORM_EPS = 1e-6
+CPU_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ class MLP(nn.Module):
         self.fc2 = operations.Linear(sizes.ffn_width, sizes.width, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        # On a CPU in pieces: what is between the two maps then stays in the cache and in memory already mapped.
+        pieces = x.split(CPU_ROWS if x.is_cpu else x.shape[1], dim=1)
+        return torch.cat([self.fc2(F.gelu(self.fc1(piece))) for piece in pieces], dim=1)
 
 
 class Block(nn.Module):
@@ -259,6 +263,7 @@ def distinct(clip: Tensor) -> tuple[list[int], list[int]]:
 
 
 @torch.no_grad()
+@fast_products
 def encode(
     model: Synchformer,
     frames: Tensor,
