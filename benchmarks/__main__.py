@@ -39,6 +39,7 @@ class Stage:
 STAGES = {
     "evaluation": Stage("transformer, one evaluation, {depth} of 24 layers", (1.0, 0.37)),
     "sampling": Stage("transformer, 4-step sampling, {depth} of 24 layers", (1.0, 0.38)),
+    "dit_evaluation": Stage("AudioX, evaluation with guidance, {depth} of 24 layers", (1.0, 0.25)),
     "vae_decode": Stage("VAE, decode 236 latents", (4.0, 0.0)),
     "vae_encode": Stage("VAE, encode 441000 samples", (4.0, 0.0)),
     "video_conditioner": Stage("CLIP and temporal transformer, 50 frames"),
@@ -46,6 +47,8 @@ STAGES = {
     "video_reading": Stage("video reading, 10 s of 720p at 5 and 25 a second", files="clip", half=False),
     "load": Stage("cold load, official files, {load_depth} of 24 layers", (3.0, 0.75), files="release"),
     "load_converted": Stage("the same, converted .safetensors", (3.0, 0.75), files="release"),
+    "next_sound": Stage("text to 10 s with another seed, {load_depth} of 24 layers", (5.0, 0.75), files="release"),
+    "first_sound": Stage("files to the first 10 s, {load_depth} of 24 layers", (5.0, 0.75), files="release"),
 }
 
 SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "long": "long.py", "steps": "steps.py"}
@@ -65,6 +68,8 @@ def main() -> int:
     os.environ.update(OMP_NUM_THREADS=str(options.threads), MKL_NUM_THREADS=str(options.threads))
     clock = "processor seconds" if options.cpu_time else "wall time"
     print(f"{machine()}; {options.threads} threads; {clock}, median of {arguments.repeat} runs after a warming one\n")
+    rates = in_process("benchmarks.floors", "rates", options.threads)
+    print(rates, "\n")
     print(HEADER, flush=True)
     rows = []
     with tempfile.TemporaryDirectory(prefix="audiox-benchmark-", dir=arguments.temp) as folder:
@@ -75,9 +80,12 @@ def main() -> int:
             if stage.files and stage.files not in written:
                 in_process("benchmarks.inputs", "write_files", stage.files, folder, options.load_depth)
                 written.add(stage.files)
-            rows.append(run(name, stage, options, arguments.repeat, arguments.bf16 and stage.half))
+            row = run(name, stage, options, arguments.repeat, arguments.bf16 and stage.half)
+            row["floor"] = in_process("benchmarks.floors", "floor", name, options, rates)
+            print_floor(row)
+            rows.append(row)
     if arguments.json:
-        report = {"machine": machine(), "options": asdict(options), "rows": rows}
+        report = {"machine": machine(), "rates": asdict(rates), "options": asdict(options), "rows": rows}
         Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     scripts = [SCRIPTS[name] for name in SCRIPTS if name in arguments.stages]
     codes = [subprocess.call([sys.executable, str(Path(__file__).with_name(script))]) for script in scripts]
@@ -162,6 +170,16 @@ def print_row(row: dict, ours: Result, official: Result, half: Result) -> None:
     for label, error in row["errors"].items():
         print(f"    {label}: {error}")
     sys.stdout.flush()
+
+
+def print_floor(row: dict) -> None:
+    """What the stage cannot take less than, and the share of its time that this is."""
+    shares = [
+        f"{label} {least:.3f} s ({least / median(row['seconds'][label]):.0%})"
+        for label, least in row["floor"].items()
+        if row["seconds"].get(label)
+    ]
+    print(f"    at least: {', '.join(shares)}" if shares else "", flush=True)
 
 
 def seconds(result: Result) -> str:

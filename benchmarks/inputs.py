@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from audiox_core.checkpoint.convert import convert
 from audiox_core.checkpoint.official import remap
+from audiox_core.model.conditioners import FrameAudioSizes, VideoSizes
+from audiox_core.model.dit import DiTSizes
+from audiox_core.model.network import NetworkSizes
 from tests import seeded_weights
 from tests import small_model as small
 
@@ -22,6 +25,11 @@ CLIP_RATE = 25
 """Frames a second of the test clip: upstream's stride sampling is exact at it, so that both sides pick the same."""
 
 CLIP_SIZE = (1280, 720)
+
+GUIDANCE = 7.0
+
+DIT_TOKENS = NetworkSizes(DiTSizes(), None, VideoSizes(sync_rows=0), FrameAudioSizes()).context_tokens
+"""Tokens of a prompt of the first AudioX."""
 
 
 def sizes(depth: int) -> small.ModelSizes:
@@ -33,17 +41,22 @@ def fill_official(module: nn.Module, prefix: str) -> nn.Module:
     """Write the weights into an official module whose released names start with a prefix."""
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
-            if not name.endswith("position_ids"):
+            if not name.endswith(("position_ids", "inv_freq")):  # numbers that are no weights
                 tensor.copy_(torch.from_numpy(seeded_weights.tensor(prefix + name, tensor.shape)))
     return module.eval().requires_grad_(False)
 
 
-def native(shapes: small.Shapes, part: str, prefix: str = "", dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """The same weights as native tensors of one part below a prefix; never two copies of all of them in memory."""
+def native(
+    shapes: small.Shapes, part: str, prefix: str = "", dtype: torch.dtype | None = None, dit: bool | None = None
+) -> dict[str, Tensor]:
+    """The same weights as native tensors of one part below a prefix; never two copies of all of them in memory.
+
+    dit: as `remap` takes it.
+    """
     made = {}
     for names in _together(shapes):
         weights = small.weights({name: shapes[name] for name in names})
-        for name, tensor in remap(weights).get(part, {}).items():
+        for name, tensor in remap(weights, dit).get(part, {}).items():
             made[name.removeprefix(prefix)] = tensor if dtype is None else tensor.to(dtype)
     return made
 

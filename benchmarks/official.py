@@ -13,6 +13,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import itertools
 import json
 import sys
 import types
@@ -125,6 +126,19 @@ def sampling(options: Options) -> Job:
     return Job(lambda: sample(model, x, steps=4, device="cpu", **prompt), prepare=lambda: torch.manual_seed(0))
 
 
+def dit_evaluation(options: Options) -> Job:
+    """The first AudioX's transformer, which this checkout still has, as its configuration makes it."""
+    model = module(options, "models.diffusion").DiTWrapper(
+        io_channels=64, embed_dim=1536, depth=options.depth, num_heads=24, cond_token_dim=768, global_cond_dim=1536,
+        project_cond_tokens=False, transformer_type="continuous_transformer",
+    )  # fmt: skip
+    inputs.fill_official(model, "model.")
+    prompt = conditioning() | {"cross_attn_cond": inputs.numbers("context", 1, inputs.DIT_TOKENS, 768)}
+    prompt |= {"cross_attn_mask": None, "cfg_scale": inputs.GUIDANCE, "rescale_cfg": True}
+    x, t = inputs.numbers("latent", 1, 64, 236), torch.tensor([0.75])
+    return Job(lambda: model(x, t, **prompt))
+
+
 def autoencoder(options: Options) -> nn.Module:
     settings = config(options, 1)
     create = module(options, "models.factory").create_pretransform_from_config
@@ -184,21 +198,57 @@ def video_reading(options: Options) -> Job:
     return Job(lambda: torch.cat([read(path, 0, inputs.CLIP_SECONDS, rate) for rate in (5, 25)]))
 
 
-def load(options: Options) -> Job:
+def released(options: Options) -> list[Path]:
+    """The VAE's and the model's file."""
     folder = Path(options.folder)
-    vae, model = folder / "pretransform" / "vae.ckpt", folder / "audiox_turbo" / "audiox_turbo.ckpt"
+    return [folder / "pretransform" / "vae.ckpt", folder / "audiox_turbo" / "audiox_turbo.ckpt"]
+
+
+def load_model(options: Options) -> nn.Module:
+    vae, model = map(str, released(options))
     hubless(options)
-    read = module(options, "inference").load_audiox_turbo_model
+    settings = config(options, options.load_depth)
+    for entry in settings["model"]["conditioning"]["configs"]:
+        if "pretransform_ckpt_path" in entry["config"]:
+            entry["config"]["pretransform_ckpt_path"] = vae
+    with contextlib.redirect_stdout(sys.stderr):
+        return module(options, "inference").load_audiox_turbo_model(settings, model, vae, device="cpu")[0]
+
+
+def load(options: Options) -> Job:
+    forget = lambda: inputs.forget(*released(options))  # noqa: E731
+    return Job(lambda: inputs.touch(load_model(options)) and None, prepare=forget, inference=False)
+
+
+class GivenText(nn.Module):
+    """In the place of T5: the tokens that our side is given."""
+
+    def forward(self, texts, device) -> tuple[Tensor, Tensor]:
+        return inputs.numbers("text", 1, 128, 768), torch.ones(1, 128)
+
+
+def speaker(options: Options) -> Callable[[], None]:
+    """From the released files to what makes 10 s of sound for a text with a new seed each time; T5 is left out."""
+    model, seeds = load_model(options), itertools.count()
+    model.conditioner.conditioners["text_prompt"] = GivenText()
+    make = module(options, "inference.generation").generate_diffusion_cond_dmd
+    samples = config(options, 1)["sample_size"]
 
     def run() -> None:
-        settings = config(options, options.load_depth)
-        for entry in settings["model"]["conditioning"]["configs"]:
-            if "pretransform_ckpt_path" in entry["config"]:
-                entry["config"]["pretransform_ckpt_path"] = str(vae)
-        with contextlib.redirect_stdout(sys.stderr):
-            inputs.touch(read(settings, str(model), str(vae), device="cpu")[0])
+        video = {"video_tensors": torch.zeros(1, 50, 3, 224, 224), "video_sync_frames": torch.zeros(1, 240, 768)}
+        prompt = {"video_prompt": video, "text_prompt": "", "audio_prompt": torch.zeros(1, 2, 441000)}
+        make(model, steps=4, conditioning=[prompt], sample_size=samples, seed=next(seeds), device="cpu")
 
-    return Job(run, prepare=lambda: inputs.forget(vae, model), inference=False)
+    return run
+
+
+def first_sound(options: Options) -> Job:
+    forget = lambda: inputs.forget(*released(options))  # noqa: E731
+    return Job(lambda: speaker(options)(), prepare=forget, inference=False)
+
+
+def next_sound(options: Options) -> Job:
+    return Job(speaker(options))
 
 
 def load_converted(options: Options) -> Job:

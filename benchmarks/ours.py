@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,11 +16,16 @@ from audiox_core.media.frames import FrameRequest, read_clip
 from audiox_core.model import encoders
 from audiox_core.model import synchformer as sync
 from audiox_core.model.conditioners import VideoConditioner, VideoSizes
+from audiox_core.model.dit import DiT, DiTSizes
 from audiox_core.model.mmdit import MMDiT, MMDiTSizes
 from audiox_core.model.network import AudioXNetwork
 from audiox_core.model.products import fast_products
 from audiox_core.model.vae import OobleckVAE, VAESizes
+from audiox_core.pipeline import AudioX
+from audiox_core.presets import run_settings
+from audiox_core.prompts import Prompt
 from tests import small_model as small
+from tests.small_family import dit_shapes
 
 from . import inputs
 from .runner import Job, Options
@@ -56,6 +63,20 @@ def sampling(options: Options, dtype: torch.dtype) -> Job:
         return samplers.sample_renoise(denoise, start, samplers.flow_sigmas(4), lambda x, *step: torch.randn_like(x))
 
     return Job(run, prepare=lambda: torch.manual_seed(0))
+
+
+def dit_evaluation(options: Options, dtype: torch.dtype) -> Job:
+    shapes = small.under("model.model.", dit_shapes(inputs.sizes(options.depth), 1536))
+    model = filled(DiT, DiTSizes, inputs.native(shapes, NETWORK, "transformer.", dtype, dit=True))
+    prompt = inputs.numbers("context", 1, inputs.DIT_TOKENS, 768).to(dtype)
+    prepared = model.prepare(torch.cat((prompt, torch.zeros_like(prompt))))
+    x, t = inputs.numbers("latent", 1, 64, 236).to(dtype), torch.tensor([0.75])
+
+    def run() -> Tensor:
+        towards, away = model(x.repeat(2, 1, 1), t.repeat(2), prepared).chunk(2)
+        return samplers.guide(towards, away, inputs.GUIDANCE, 0.0)
+
+    return Job(run)
 
 
 def autoencoder(dtype: torch.dtype) -> OobleckVAE:
@@ -119,6 +140,27 @@ def load(options: Options, dtype: torch.dtype, name: str = "") -> Job:
             inputs.touch(model)
 
     return Job(run, prepare=lambda: inputs.forget(*files), inference=False)
+
+
+def speaker(options: Options, dtype: torch.dtype) -> Callable[[], None]:
+    """From the released files to what makes 10 s of sound for a text with a new seed each time; T5 is left out."""
+    model = AudioX(open_checkpoint(options.folder, variant="turbo"), dtype=dtype)
+    prompt, seeds = Prompt(text=inputs.numbers("text", 1, 128, 768)), itertools.count()
+    settings = run_settings("turbo")
+
+    def run() -> None:  # the sounds are not compared: upstream draws numbers for its prompt that ours does not
+        model.decode(model.sample(prompt, settings, seeds=[next(seeds)]), seconds=10.0)
+
+    return run
+
+
+def first_sound(options: Options, dtype: torch.dtype) -> Job:
+    files = [*Path(options.folder).rglob("*.ckpt")]
+    return Job(lambda: speaker(options, dtype)(), prepare=lambda: inputs.forget(*files), inference=False)
+
+
+def next_sound(options: Options, dtype: torch.dtype) -> Job:
+    return Job(speaker(options, dtype))
 
 
 def load_converted(options: Options, dtype: torch.dtype) -> Job:

@@ -6,9 +6,9 @@ import gc
 import importlib
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,15 +182,12 @@ def available_bytes() -> int | None:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def in_process(module_name: str, function: str, *arguments) -> None:
-    """Call a function in a process of its own, so that its memory is given back."""
+def in_process(module_name: str, function: str, *arguments):
+    """Call a function in a process of its own, so that its memory is given back; what it returns."""
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_call, args=(module_name, function, arguments))
-    process.start()
-    process.join()
-    if process.exitcode:
-        sys.exit(f"{function}{arguments} failed; see above.")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_call, module_name, function, arguments).result()
 
 
-def _call(module_name: str, function: str, arguments: tuple) -> None:
-    getattr(importlib.import_module(module_name), function)(*arguments)
+def _call(module_name: str, function: str, arguments: tuple):
+    return getattr(importlib.import_module(module_name), function)(*arguments)
