@@ -165,7 +165,7 @@ def test_only_frames_that_are_used_are_converted(tmp_path, monkeypatch):
     converted = []
     rgb = frames.frame_pixels
     monkeypatch.setattr(
-        frames, "frame_pixels", lambda frame, matrix: converted.append(frame.pts) or rgb(frame, matrix)
+        frames, "frame_pixels", lambda frame, *rest: converted.append(frame.pts) or rgb(frame, *rest)
     )
     frames.read_clip(path, [(5, 10, 64), (25, 50, 64)])
     assert len(converted) == len(set(converted)) == 50  # the ten of 5 fps are among the fifty of 25 fps

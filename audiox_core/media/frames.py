@@ -10,10 +10,12 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import av
 import torch
+from av.video.reformatter import VideoReformatter
 
 from ..errors import AudioXError
 from ..lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
@@ -154,7 +156,7 @@ def read_image(path: str | os.PathLike) -> torch.Tensor:
     with open_media(path) as container:
         stream = video_stream(container, path)
         for frame in container.decode(stream):
-            picture = frame_pixels(frame, display_matrix(frame))  # (3, H, W)
+            picture = frame_pixels(frame, display_matrix(frame), VideoReformatter())  # (3, H, W)
             return picture.permute(1, 2, 0).unsqueeze(0).contiguous()  # (1, H, W, 3)
     raise AudioXError(f"{source_name(path)} holds no picture that can be decoded; give another image.")
 
@@ -291,7 +293,7 @@ def _seek(container, stream, time: Fraction) -> bool:
 
 def _decoded(container, stream) -> Iterator[_Picture]:
     stream.thread_type = "AUTO"
-    origin, time = time_origin(stream), None
+    origin, time, reformatter = time_origin(stream), None, VideoReformatter()
     rotation = matrix = None
     for frame in container.decode(stream):
         if matrix is None or frame.rotation != rotation:
@@ -301,7 +303,7 @@ def _decoded(container, stream) -> Iterator[_Picture]:
             time = frame.pts * frame.time_base - origin
         else:  # raw streams have no timestamps
             time = Fraction(0) if time is None else time + length
-        yield _Picture(time, length, lambda frame=frame, matrix=matrix: frame_pixels(frame, matrix), frame.key_frame)
+        yield _Picture(time, length, partial(frame_pixels, frame, matrix, reformatter), frame.key_frame)
 
 
 def _length(frame, stream) -> Fraction:

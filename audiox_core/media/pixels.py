@@ -18,9 +18,12 @@ def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
     return resized.round_().to(torch.uint8)
 
 
-def frame_pixels(frame, matrix: Matrix) -> torch.Tensor:
-    """RGB uint8 (3, H, W) of a frame, turned and mirrored as a display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24")  # (H, W, 3)
+def frame_pixels(frame, matrix: Matrix, reformatter) -> torch.Tensor:
+    """RGB uint8 (3, H, W) of a frame, turned and mirrored as a display matrix says.
+
+    reformatter: PyAV's VideoReformatter, the same for all frames of a video: setting one up takes as long as a frame.
+    """
+    pixels = reformatter.reformat(frame, format="rgb24").to_ndarray()  # (H, W, 3)
     a, b, c, d = matrix
     if abs(b) > abs(a):  # columns of the source become rows
         pixels = pixels.transpose(1, 0, 2)
