@@ -51,7 +51,7 @@ STAGES = {
     "first_sound": Stage("files to the first 10 s, {load_depth} of 24 layers", (5.0, 0.75), files="release"),
 }
 
-SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "long": "long.py", "steps": "steps.py"}
+SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "long": "long.py", "steps": "steps.py", "runs": "runs.py"}
 """Benchmarks with a program of their own."""
 
 
