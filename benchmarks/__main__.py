@@ -51,7 +51,13 @@ STAGES = {
     "first_sound": Stage("files to the first 10 s, {load_depth} of 24 layers", (5.0, 0.75), files="release"),
 }
 
-SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "long": "long.py", "steps": "steps.py", "runs": "runs.py"}
+SCRIPTS = {
+    "import": "import_time.py",
+    "load_memory": "load_memory.py",
+    "long": "long.py",
+    "steps": "steps.py",
+    "runs": "runs.py",
+}
 """Benchmarks with a program of their own."""
 
 
@@ -64,11 +70,12 @@ def main() -> int:
     options = Options(
         official=arguments.official, threads=arguments.threads, depth=arguments.depth,
         load_depth=arguments.load_depth, segments=arguments.segments, cpu_time=arguments.cpu_time,
+        device=arguments.device,
     )  # fmt: skip
     os.environ.update(OMP_NUM_THREADS=str(options.threads), MKL_NUM_THREADS=str(options.threads))
     clock = "processor seconds" if options.cpu_time else "wall time"
-    print(f"{machine()}; {options.threads} threads; {clock}, median of {arguments.repeat} runs after a warming one\n")
-    rates = in_process("benchmarks.floors", "rates", options.threads)
+    print(f"{machine()}; {options.threads} threads; on {options.device}; {clock}, median of {arguments.repeat} runs")
+    rates = in_process("benchmarks.floors", "rates", options)
     print(rates, "\n")
     print(HEADER, flush=True)
     rows = []
@@ -100,6 +107,7 @@ def parse() -> argparse.Namespace:
                         help=f"some of: {', '.join(every)}; by default all but {', '.join(SCRIPTS)}")
     parser.add_argument("--repeat", type=int, default=3, help="timed runs of each side")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides compute")
     parser.add_argument("--depth", type=int, default=6, help="transformer layers; 24 is the released model")
     parser.add_argument("--load-depth", type=int, default=6, help="transformer layers of the files that are loaded")
     parser.add_argument("--segments", type=int, default=4, help="Synchformer segments; 30 are 10 s")

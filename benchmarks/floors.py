@@ -61,10 +61,11 @@ class Rates:
         )
 
 
-def rates(threads: int) -> Rates:
-    """Measured here, with that many threads."""
-    torch.set_num_threads(threads)
-    return Rates(matrix_rate(torch.float32), matrix_rate(torch.bfloat16), bandwidth())
+def rates(options: Options) -> Rates:
+    """Measured on the device of the benchmark."""
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    return Rates(matrix_rate(device, torch.float32), matrix_rate(device, torch.bfloat16), bandwidth(device))
 
 
 def floor(stage: str, options: Options, rates: Rates) -> dict[str, float]:
@@ -82,17 +83,17 @@ def floor(stage: str, options: Options, rates: Rates) -> dict[str, float]:
     return {label: work.seconds(rate, rates.memory, size) for label, rate, size in speeds}
 
 
-def matrix_rate(dtype: torch.dtype, repeat: int = 9) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, repeat: int = 9) -> float:
     """Operations a second of a matrix product, the fastest of several, by whichever library does it faster."""
-    x, weight = torch.ones(ROWS, INNER, dtype=dtype), torch.ones(OUTER, INNER, dtype=dtype)
+    x, weight = (torch.ones(rows, INNER, dtype=dtype, device=device) for rows in (ROWS, OUTER))
     with torch.inference_mode():
         best = min(_fastest(partial(product, x, weight), repeat) for product in (F.linear, linear))
     return 2 * ROWS * INNER * OUTER / best
 
 
-def bandwidth(repeat: int = 5) -> float:
+def bandwidth(device: torch.device, repeat: int = 5) -> float:
     """Bytes a second that are read from memory in order."""
-    numbers = torch.ones(2**26)
+    numbers = torch.ones(2**26, device=device)
     return 4 * numbers.numel() / _fastest(numbers.sum, repeat)
 
 
@@ -124,6 +125,8 @@ def _fastest(run: Callable[[], object], repeat: int) -> float:
     for _ in range(repeat + 1):
         start = time.perf_counter()
         run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
 

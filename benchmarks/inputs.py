@@ -20,6 +20,8 @@ from audiox_core.model.network import NetworkSizes
 from tests import seeded_weights
 from tests import small_model as small
 
+from .runner import Options
+
 CLIP_SECONDS = 10
 CLIP_RATE = 25
 """Frames a second of the test clip: upstream's stride sampling is exact at it, so that both sides pick the same."""
@@ -47,7 +49,12 @@ def fill_official(module: nn.Module, prefix: str) -> nn.Module:
 
 
 def native(
-    shapes: small.Shapes, part: str, prefix: str = "", dtype: torch.dtype | None = None, dit: bool | None = None
+    options: Options,
+    shapes: small.Shapes,
+    part: str,
+    prefix: str = "",
+    dtype: torch.dtype | None = None,
+    dit: bool | None = None,
 ) -> dict[str, Tensor]:
     """The same weights as native tensors of one part below a prefix; never two copies of all of them in memory.
 
@@ -57,7 +64,7 @@ def native(
     for names in _together(shapes):
         weights = small.weights({name: shapes[name] for name in names})
         for name, tensor in remap(weights, dit).get(part, {}).items():
-            made[name.removeprefix(prefix)] = tensor if dtype is None else tensor.to(dtype)
+            made[name.removeprefix(prefix)] = tensor.to(options.device, dtype)
     return made
 
 
@@ -70,14 +77,14 @@ def _together(shapes: small.Shapes) -> Iterator[tuple[str, ...]]:
             yield (name,)
 
 
-def numbers(name: str, *shape: int, scale: float = 1.0) -> Tensor:
-    """Normal numbers that belong to a name."""
-    return torch.from_numpy(seeded_weights.noise(name, 0, shape, scale))
+def numbers(options: Options, name: str, *shape: int, scale: float = 1.0) -> Tensor:
+    """Normal numbers that belong to a name, on the device."""
+    return torch.from_numpy(seeded_weights.noise(name, 0, shape, scale)).to(options.device)
 
 
-def frames(count: int) -> Tensor:
-    """A uint8 clip (count, 3, 224, 224)."""
-    return torch.from_numpy(seeded_weights.frames("benchmark", 0, count))
+def frames(options: Options, count: int) -> Tensor:
+    """A uint8 clip (count, 3, 224, 224), on the device."""
+    return torch.from_numpy(seeded_weights.frames("benchmark", 0, count)).to(options.device)
 
 
 def write_clip(path: Path) -> None:

@@ -103,27 +103,28 @@ def transformer(options: Options) -> nn.Module:
     settings = config(options, options.depth)["model"]["diffusion"]["config"]
     settings.pop("video_fps")  # as upstream's factory does
     wrapper = module(options, "models.diffusion").MMDiTWrapper(**settings)
-    return inputs.fill_official(wrapper, "model.")
+    return inputs.fill_official(wrapper.to(options.device), "model.")
 
 
-def conditioning() -> dict[str, Tensor | None]:
+def conditioning(options: Options) -> dict[str, Tensor | None]:
     """What the official model hands to its transformer for one prompt, masks included."""
     absent = ("global_cond", "input_concat_cond", "prepend_cond", "prepend_cond_mask")
-    prompt = {"cross_attn_cond": inputs.numbers("context", 1, 384, 768), "cross_attn_mask": torch.ones(1, 384)}
+    context = inputs.numbers(options, "context", 1, 384, 768)
+    prompt = {"cross_attn_cond": context, "cross_attn_mask": context.new_ones(1, 384)}
     return prompt | dict.fromkeys(absent)
 
 
 def evaluation(options: Options) -> Job:
-    model, prompt = transformer(options), conditioning()
-    x, t = inputs.numbers("latent", 1, 64, 236), torch.tensor([0.75])
+    model, prompt = transformer(options), conditioning(options)
+    x, t = inputs.numbers(options, "latent", 1, 64, 236), torch.tensor([0.75], device=options.device)
     return Job(lambda: model(x, t, **prompt))
 
 
 def sampling(options: Options) -> Job:
-    model, prompt = transformer(options), conditioning()
+    model, prompt = transformer(options), conditioning(options)
     sample = module(options, "inference.sampling").sample_dmd
-    x = inputs.numbers("latent", 1, 64, 236)
-    return Job(lambda: sample(model, x, steps=4, device="cpu", **prompt), prepare=lambda: torch.manual_seed(0))
+    x = inputs.numbers(options, "latent", 1, 64, 236)
+    return Job(lambda: sample(model, x, steps=4, device=options.device, **prompt), prepare=lambda: torch.manual_seed(0))
 
 
 def dit_evaluation(options: Options) -> Job:
@@ -132,10 +133,10 @@ def dit_evaluation(options: Options) -> Job:
         io_channels=64, embed_dim=1536, depth=options.depth, num_heads=24, cond_token_dim=768, global_cond_dim=1536,
         project_cond_tokens=False, transformer_type="continuous_transformer",
     )  # fmt: skip
-    inputs.fill_official(model, "model.")
-    prompt = conditioning() | {"cross_attn_cond": inputs.numbers("context", 1, inputs.DIT_TOKENS, 768)}
+    inputs.fill_official(model.to(options.device), "model.")
+    prompt = conditioning(options) | {"cross_attn_cond": inputs.numbers(options, "context", 1, inputs.DIT_TOKENS, 768)}
     prompt |= {"cross_attn_mask": None, "cfg_scale": inputs.GUIDANCE, "rescale_cfg": True}
-    x, t = inputs.numbers("latent", 1, 64, 236), torch.tensor([0.75])
+    x, t = inputs.numbers(options, "latent", 1, 64, 236), torch.tensor([0.75], device=options.device)
     return Job(lambda: model(x, t, **prompt))
 
 
@@ -143,16 +144,16 @@ def autoencoder(options: Options) -> nn.Module:
     settings = config(options, 1)
     create = module(options, "models.factory").create_pretransform_from_config
     made = create(settings["model"]["pretransform"], settings["sample_rate"])
-    return inputs.fill_official(made, "pretransform.")
+    return inputs.fill_official(made.to(options.device), "pretransform.")
 
 
 def vae_decode(options: Options) -> Job:
-    model, latent = autoencoder(options), inputs.numbers("latent", 1, 64, 236)
+    model, latent = autoencoder(options), inputs.numbers(options, "latent", 1, 64, 236)
     return Job(lambda: model.decode(latent))
 
 
 def vae_encode(options: Options) -> Job:
-    model, sound = autoencoder(options), inputs.numbers("sound", 1, 2, 441000, scale=0.3)
+    model, sound = autoencoder(options), inputs.numbers(options, "sound", 1, 2, 441000, scale=0.3)
     return Job(lambda: model.encode(sound), prepare=lambda: torch.manual_seed(0))
 
 
@@ -174,20 +175,21 @@ def video_conditioner(options: Options) -> Job:
     build = hubless(options).CLIPWithSyncWithEmptyFeatureConditioner
     with contextlib.redirect_stdout(sys.stderr):
         model = build(output_dim=prompts["cond_dim"], **settings)
-    inputs.fill_official(model, inputs.small.VIDEO)
-    video = {"video_tensors": inputs.frames(50)[None], "video_sync_frames": inputs.numbers("sync", 1, 240, 768)}
-    return Job(lambda: model([video], "cpu")[0])
+    inputs.fill_official(model.to(options.device), inputs.small.VIDEO)
+    features = inputs.numbers(options, "sync", 1, 240, 768)
+    video = {"video_tensors": inputs.frames(options, 50)[None], "video_sync_frames": features}
+    return Job(lambda: model([video], options.device)[0])
 
 
 def synchformer(options: Options) -> Job:
     features = module(options, "models.synchformer.features_utils")
     model = features.FeaturesUtils(enable_conditions=False)
-    model.synchformer = inputs.fill_official(features.Synchformer(), "")
+    model.synchformer = inputs.fill_official(features.Synchformer().to(options.device), "")
     data = module(options, "data.utils")
-    clip = inputs.frames(8 + 8 * options.segments)
+    clip = inputs.frames(options, 8 + 8 * options.segments)
     data.read_video = lambda *args, **settings: clip
     data._get_sync_feature_extractor = lambda *args: model
-    return Job(lambda: data.encode_video_with_synchformer("", device="cpu"))
+    return Job(lambda: data.encode_video_with_synchformer("", device=options.device))
 
 
 def video_reading(options: Options) -> Job:
@@ -212,7 +214,7 @@ def load_model(options: Options) -> nn.Module:
         if "pretransform_ckpt_path" in entry["config"]:
             entry["config"]["pretransform_ckpt_path"] = vae
     with contextlib.redirect_stdout(sys.stderr):
-        return module(options, "inference").load_audiox_turbo_model(settings, model, vae, device="cpu")[0]
+        return module(options, "inference").load_audiox_turbo_model(settings, model, vae, device=options.device)[0]
 
 
 def load(options: Options) -> Job:
@@ -223,21 +225,28 @@ def load(options: Options) -> Job:
 class GivenText(nn.Module):
     """In the place of T5: the tokens that our side is given."""
 
+    def __init__(self, tokens: Tensor) -> None:
+        super().__init__()
+        self.tokens = tokens
+
     def forward(self, texts, device) -> tuple[Tensor, Tensor]:
-        return inputs.numbers("text", 1, 128, 768), torch.ones(1, 128)
+        return self.tokens, self.tokens.new_ones(1, self.tokens.shape[1])
 
 
 def speaker(options: Options) -> Callable[[], None]:
     """From the released files to what makes 10 s of sound for a text with a new seed each time; T5 is left out."""
     model, seeds = load_model(options), itertools.count()
-    model.conditioner.conditioners["text_prompt"] = GivenText()
+    model.conditioner.conditioners["text_prompt"] = GivenText(inputs.numbers(options, "text", 1, 128, 768))
     make = module(options, "inference.generation").generate_diffusion_cond_dmd
     samples = config(options, 1)["sample_size"]
 
     def run() -> None:
-        video = {"video_tensors": torch.zeros(1, 50, 3, 224, 224), "video_sync_frames": torch.zeros(1, 240, 768)}
-        prompt = {"video_prompt": video, "text_prompt": "", "audio_prompt": torch.zeros(1, 2, 441000)}
-        make(model, steps=4, conditioning=[prompt], sample_size=samples, seed=next(seeds), device="cpu")
+        def none(*shape: int) -> Tensor:  # how upstream is told that there is no such prompt
+            return torch.zeros(shape, device=options.device)
+
+        video = {"video_tensors": none(1, 50, 3, 224, 224), "video_sync_frames": none(1, 240, 768)}
+        prompt = {"video_prompt": video, "text_prompt": "", "audio_prompt": none(1, 2, 441000)}
+        make(model, steps=4, conditioning=[prompt], sample_size=samples, seed=next(seeds), device=options.device)
 
     return run
 

@@ -21,6 +21,8 @@ from audiox_core.model.mmdit import MMDiT, MMDiTSizes
 from audiox_core.model.network import AudioXNetwork
 from audiox_core.model.products import fast_products
 from audiox_core.model.vae import OobleckVAE, VAESizes
+from audiox_core.offload import Dtypes, Limits, Model, detect, plan
+from audiox_core.offload import Job as TextToSound
 from audiox_core.pipeline import AudioX
 from audiox_core.presets import run_settings
 from audiox_core.prompts import Prompt
@@ -43,19 +45,20 @@ def filled(model_class: type[nn.Module], sizes_class: type, tensors: dict[str, T
 
 def transformer(options: Options, dtype: torch.dtype) -> MMDiT:
     shapes = small.under("model.model.", small.transformer_shapes(inputs.sizes(options.depth)))
-    return filled(MMDiT, MMDiTSizes, inputs.native(shapes, NETWORK, "transformer.", dtype))
+    return filled(MMDiT, MMDiTSizes, inputs.native(options, shapes, NETWORK, "transformer.", dtype))
 
 
 def evaluation(options: Options, dtype: torch.dtype) -> Job:
     model = transformer(options, dtype)
-    modulation = model.prepare(inputs.numbers("context", 1, 384, 768).to(dtype))
-    x, t = inputs.numbers("latent", 1, 64, 236).to(dtype), torch.tensor([0.75])
+    modulation = model.prepare(inputs.numbers(options, "context", 1, 384, 768).to(dtype))
+    x, t = inputs.numbers(options, "latent", 1, 64, 236).to(dtype), torch.tensor([0.75], device=options.device)
     return Job(lambda: model(x, t, modulation))
 
 
 def sampling(options: Options, dtype: torch.dtype) -> Job:
     model = transformer(options, dtype)
-    context, start = inputs.numbers("context", 1, 384, 768).to(dtype), inputs.numbers("latent", 1, 64, 236)
+    context = inputs.numbers(options, "context", 1, 384, 768).to(dtype)
+    start = inputs.numbers(options, "latent", 1, 64, 236)
 
     def run() -> Tensor:
         modulation = model.prepare(context)
@@ -67,10 +70,10 @@ def sampling(options: Options, dtype: torch.dtype) -> Job:
 
 def dit_evaluation(options: Options, dtype: torch.dtype) -> Job:
     shapes = small.under("model.model.", dit_shapes(inputs.sizes(options.depth), 1536))
-    model = filled(DiT, DiTSizes, inputs.native(shapes, NETWORK, "transformer.", dtype, dit=True))
-    prompt = inputs.numbers("context", 1, inputs.DIT_TOKENS, 768).to(dtype)
+    model = filled(DiT, DiTSizes, inputs.native(options, shapes, NETWORK, "transformer.", dtype, dit=True))
+    prompt = inputs.numbers(options, "context", 1, inputs.DIT_TOKENS, 768).to(dtype)
     prepared = model.prepare(torch.cat((prompt, torch.zeros_like(prompt))))
-    x, t = inputs.numbers("latent", 1, 64, 236).to(dtype), torch.tensor([0.75])
+    x, t = inputs.numbers(options, "latent", 1, 64, 236).to(dtype), torch.tensor([0.75], device=options.device)
 
     def run() -> Tensor:
         towards, away = model(x.repeat(2, 1, 1), t.repeat(2), prepared).chunk(2)
@@ -79,17 +82,17 @@ def dit_evaluation(options: Options, dtype: torch.dtype) -> Job:
     return Job(run)
 
 
-def autoencoder(dtype: torch.dtype) -> OobleckVAE:
-    return filled(OobleckVAE, VAESizes, inputs.native(small.vae_shapes(small.RELEASED), VAE, dtype=dtype))
+def autoencoder(options: Options, dtype: torch.dtype) -> OobleckVAE:
+    return filled(OobleckVAE, VAESizes, inputs.native(options, small.vae_shapes(small.RELEASED), VAE, dtype=dtype))
 
 
 def vae_decode(options: Options, dtype: torch.dtype) -> Job:
-    model, latent = autoencoder(dtype), inputs.numbers("latent", 1, 64, 236).to(dtype)
+    model, latent = autoencoder(options, dtype), inputs.numbers(options, "latent", 1, 64, 236).to(dtype)
     return Job(lambda: model.decode(latent))
 
 
 def vae_encode(options: Options, dtype: torch.dtype) -> Job:
-    model, sound = autoencoder(dtype), inputs.numbers("sound", 1, 2, 441000, scale=0.3).to(dtype)
+    model, sound = autoencoder(options, dtype), inputs.numbers(options, "sound", 1, 2, 441000, scale=0.3).to(dtype)
 
     def run() -> Tensor:
         mean, std = model.encode_statistics(sound)
@@ -100,20 +103,19 @@ def vae_encode(options: Options, dtype: torch.dtype) -> Job:
 
 def video_conditioner(options: Options, dtype: torch.dtype) -> Job:
     shapes = small.conditioner_shapes(small.RELEASED)
-    tower = inputs.native({name: shape for name, shape in shapes.items() if "visual_encoder" in name}, CLIP_VISION)
-    tower = {name: tensor.to(dtype) for name, tensor in tower.items()}
+    tower = {n: s for n, s in shapes.items() if "visual_encoder" in n}
     rest = {n: s for n, s in shapes.items() if n.startswith(small.VIDEO) and "visual_encoder" not in n}
-    clip = encoders.build_clip(encoders.ClipSizes(), tower)
-    conditioner = filled(VideoConditioner, VideoSizes, inputs.native(rest, NETWORK, "video.", dtype))
-    pictures, features = inputs.frames(50), inputs.numbers("sync", 1, 240, 768).to(dtype)
+    clip = encoders.build_clip(encoders.ClipSizes(), inputs.native(options, tower, CLIP_VISION, dtype=dtype))
+    conditioner = filled(VideoConditioner, VideoSizes, inputs.native(options, rest, NETWORK, "video.", dtype))
+    pictures, features = inputs.frames(options, 50), inputs.numbers(options, "sync", 1, 240, 768).to(dtype)
     project = fast_products(conditioner)  # as `AudioXNetwork.context` runs it
     return Job(lambda: project(encoders.encode_clip(clip, pictures), features))
 
 
 def synchformer(options: Options, dtype: torch.dtype) -> Job:
-    tensors = inputs.native(small.synchformer_shapes(small.RELEASED), SYNCHFORMER, dtype=dtype)
+    tensors = inputs.native(options, small.synchformer_shapes(small.RELEASED), SYNCHFORMER, dtype=dtype)
     model = filled(sync.Synchformer, sync.SynchformerSizes, tensors)
-    clip = inputs.frames(8 + 8 * options.segments)
+    clip = inputs.frames(options, 8 + 8 * options.segments)
     return Job(lambda: sync.encode(model, clip))
 
 
@@ -137,15 +139,17 @@ def load(options: Options, dtype: torch.dtype, name: str = "") -> Job:
         vae.load_state_dict(checkpoint.state_dict(VAE, torch.float32), assign=True)
         clip = encoders.build_clip(checkpoint.sizes[CLIP_VISION], checkpoint.state_dict(CLIP_VISION, dtype))
         for model in (network, vae, clip):
-            inputs.touch(model)
+            inputs.touch(model.to(options.device))
 
     return Job(run, prepare=lambda: inputs.forget(*files), inference=False)
 
 
 def speaker(options: Options, dtype: torch.dtype) -> Callable[[], None]:
     """From the released files to what makes 10 s of sound for a text with a new seed each time; T5 is left out."""
-    model = AudioX(open_checkpoint(options.folder, variant="turbo"), dtype=dtype)
-    prompt, seeds = Prompt(text=inputs.numbers("text", 1, 128, 768)), itertools.count()
+    checkpoint = open_checkpoint(options.folder, variant="turbo")
+    stays = plan(Model.of(checkpoint), TextToSound(), detect(options.device), Limits(), Dtypes(dtype, dtype, dtype))
+    model = AudioX(checkpoint, options.device, dtype, vae_dtype=dtype, plan=stays)
+    prompt, seeds = Prompt(text=inputs.numbers(options, "text", 1, 128, 768)), itertools.count()
     settings = run_settings("turbo")
 
     def run() -> None:  # the sounds are not compared: upstream draws numbers for its prompt that ours does not

@@ -21,8 +21,8 @@ SETTLE_SECONDS = 0.3
 class Options:
     """What the command line chooses.
 
-    depth, load_depth: transformer layers. segments: of Synchformer. cpu_time: count the seconds that the processors
-    worked for the process, not those of the wall clock.
+    depth, load_depth: transformer layers. segments: of Synchformer. device: "cpu" or "cuda". cpu_time: count the seconds
+    that the processors worked for the process, not those of the wall clock.
     """
 
     official: str | None = None
@@ -32,6 +32,7 @@ class Options:
     segments: int = 4
     cpu_time: bool = False
     folder: str = ""
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Job:
 
 @dataclass
 class Result:
-    """Times of one side in seconds, peak memory in bytes above the bare process, and the first run's output."""
+    """Times of one side in seconds, peak memory in bytes (see `peak_bytes`), and the first run's output."""
 
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int | None = None
@@ -128,8 +129,7 @@ def _serve(pipe, stage: str, label: str, options: Options) -> None:
         pipe.send(("ok", None))
         while (order := pipe.recv()) != "stop":
             pipe.send(("ok", _run(job, options, torch, with_output=order == "warm")))
-        peak = memory("VmHWM")
-        pipe.send(("ok", None if peak is None else peak - base))
+        pipe.send(("ok", peak_bytes(options, base, torch)))
     except SystemExit as error:
         pipe.send(("error", str(error)))
 
@@ -145,16 +145,27 @@ def build(stage: str, label: str, options: Options, torch) -> Job:
 def _run(job: Job, options: Options, torch, with_output: bool):
     """Seconds of one run, or with its output (as numpy)."""
     clock = time.process_time if options.cpu_time else time.perf_counter
+    wait = torch.cuda.synchronize if options.device == "cuda" else lambda: None
     job.prepare()
     with torch.inference_mode(job.inference):
+        wait()
         start = clock()
         output = job.run()
+        wait()
         seconds = clock() - start
     if not with_output:
         return seconds
     if output is not None and output.dtype == torch.bfloat16:  # numpy has no such type
         output = output.float()
-    return seconds, None if output is None else output.numpy()
+    return seconds, None if output is None else output.cpu().numpy()
+
+
+def peak_bytes(options: Options, base: int | None, torch) -> int | None:
+    """The most that was held: on the GPU, or in RAM above what the bare process has."""
+    if options.device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    peak = memory("VmHWM")
+    return None if peak is None else peak - base
 
 
 def memory(field_name: str) -> int | None:
