@@ -21,8 +21,8 @@ SETTLE_SECONDS = 0.3
 class Options:
     """What the command line chooses.
 
-    depth, load_depth: transformer layers. segments: of Synchformer. device: "cpu" or "cuda". cpu_time: count the seconds
-    that the processors worked for the process, not those of the wall clock.
+    depth, load_depth: transformer layers. segments: of Synchformer. device: "cpu" or "cuda". cpu_time: count the
+    seconds that the processors worked for the process, not those of the wall clock.
     """
 
     official: str | None = None
