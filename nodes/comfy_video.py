@@ -17,6 +17,7 @@ from ..audiox_core.checkpoint import Checkpoint
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.frames import FrameRequest, encoder_requests
 from ..audiox_core.model.encoders import ClipSizes, normalise_clip
+from ..audiox_core.model.products import fast_products
 from ..audiox_core.model.synchformer import Synchformer, encode
 from ..audiox_core.offload import activations
 from .comfy_network import comfy_attention
@@ -99,10 +100,11 @@ class VideoEncoder:
     def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
         required = activations.clip(self.sizes[0], torch.float32.itemsize)
         comfy.model_management.load_models_gpu([self.clip.patcher], memory_required=required)
+        hidden_states = fast_products(lambda pixels: self.clip.model(pixel_values=pixels)[0])
         out = []
         for batch in frames.split(CLIP_BATCH):
             pixels = normalise_clip(batch.to(self.clip.load_device))
-            out.append(self.clip.model(pixel_values=pixels)[0].to(comfy.model_management.intermediate_device()))
+            out.append(hidden_states(pixels).to(comfy.model_management.intermediate_device()))
             bar.update(len(batch))
         return torch.cat(out).flatten(0, 1)[None].float()
 
