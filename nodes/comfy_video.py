@@ -18,7 +18,7 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.media.frames import FrameRequest, encoder_requests
 from ..audiox_core.model.encoders import ClipSizes, normalise_clip
 from ..audiox_core.model.products import fast_products
-from ..audiox_core.model.synchformer import Synchformer, encode
+from ..audiox_core.model.synchformer import Synchformer, encode, segments_at_once
 from ..audiox_core.offload import activations
 from .comfy_network import comfy_attention
 
@@ -109,7 +109,9 @@ class VideoEncoder:
         return torch.cat(out).flatten(0, 1)[None].float()
 
     def encode_sync(self, frames: torch.Tensor, bar) -> torch.Tensor:
-        required = activations.synchformer(self.sync.sizes, torch.float32.itemsize)
+        required = activations.synchformer(
+            self.sync.sizes, torch.float32.itemsize, segments_at_once(self.load_device)
+        )
         comfy.model_management.load_models_gpu([self.sync_patcher], memory_required=required)
         start = bar.current
 

@@ -141,12 +141,14 @@ def test_encoders(width, ffn, dtype):
 
 @BOTH
 @pytest.mark.parametrize(("width", "ffn"), [(256, 1024), (64, 128)])
-def test_synchformer(width, ffn, dtype):
+@pytest.mark.parametrize("segments", [1, 2])
+def test_synchformer(segments, width, ffn, dtype):
     sizes = SynchformerSizes(width=width, depth=1, ffn_width=ffn)
     model = Synchformer(sizes, dtype=dtype).requires_grad_(False)
     frames = torch.randint(0, 255, (24, 3, 224, 224), dtype=torch.uint8)
-    seen = 250 * frames[0].numel() + peak_of(lambda: encode(model, frames))  # a whole video has 250 frames
-    check(activations.synchformer(sizes, dtype.itemsize), seen)
+    peak = peak_of(lambda: encode(model, frames, segments_per_call=segments))
+    seen = 250 * frames[0].numel() + peak  # a whole video has 250 frames
+    check(activations.synchformer(sizes, dtype.itemsize, segments), seen)
 
 
 def test_the_tracker_sees_what_lives_at_once():

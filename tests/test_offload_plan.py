@@ -44,7 +44,7 @@ def within(found) -> bool:
         (12, 32, HALF, 0, ALL, set()),
         (8, 16, HALF, 0, ALL, set()),
         # that holds the network and what fits beside it
-        (12, 32, FULL, 0, {"network", "t5", "vae"}, set()),
+        (12, 32, FULL, 0, {"network", "synchformer", "vae"}, set()),
         # that holds the network in its stage alone; with 8 GB of RAM the small parts are read again
         (6, 16, HALF, 0, {"t5", "clip_vision"}, set()),
         # that holds a part of the network

@@ -262,25 +262,30 @@ def distinct(clip: Tensor) -> tuple[list[int], list[int]]:
     return firsts, places
 
 
+def segments_at_once(device: torch.device) -> int:
+    """How many segments a device is given in one call: a CPU's cache holds no more than one."""
+    return 1 if device.type == "cpu" else 4
+
+
 @torch.no_grad()
 @fast_products
 def encode(
     model: Synchformer,
     frames: Tensor,
     *,
-    segments_per_call: int = 1,
+    segments_per_call: int | None = None,
     dtype: torch.dtype | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Features (1, 8 * segments, width) of a clip (N, 3, 224, 224) of uint8 frames at 25 a second.
 
-    Segments that repeat the one before, as in a still image, are computed once. One segment a call is the fastest
-    on a CPU; a GPU takes more. The pixels are given to the model as `dtype`, by default the type of its weights; a
-    host whose layers cast their weights can choose another. progress(done, total) counts computed segments and may
-    raise to stop.
+    Segments that repeat the one before, as in a still image, are computed once, by default `segments_at_once` a call.
+    The pixels are given to the model as `dtype`, by default the type of its weights; a host whose layers cast their
+    weights can choose another. progress(done, total) counts computed segments and may raise to stop.
     """
     clip = segments(frames, model.sizes.segment_frames)
     dtype = dtype or model.temp_embed.dtype
+    segments_per_call = segments_per_call or segments_at_once(frames.device)
     firsts, places = distinct(clip)
     features = []
     for start in range(0, len(firsts), segments_per_call):

@@ -126,12 +126,12 @@ def clip(sizes: ClipSizes, size: int) -> int:
     return frames * (pixels + sizes.tokens_per_frame * sizes.width * size) + call + LITTLE
 
 
-def synchformer(sizes: SynchformerSizes, size: int) -> int:
-    """Peak of `synchformer.encode` on a video's frames, one segment a call."""
+def synchformer(sizes: SynchformerSizes, size: int, segments: int) -> int:
+    """Peak of `synchformer.encode` on a video's frames, so many segments a call."""
     frames = int(CLIP_SECONDS * SYNC_FPS)
     pixels = 3 * sizes.image_size**2
-    segment = sizes.segment_frames * pixels
-    tokens = 1 + sizes.times * sizes.places
+    segment = segments * sizes.segment_frames * pixels
+    tokens = segments * (1 + sizes.times * sizes.places)
     layer = tokens * (3 * sizes.width + max(2 * sizes.ffn_width, 8 * sizes.width)) * size
     pixels_given = segment * (1 + FLOAT32 + size * (size < FLOAT32))  # bytes, as float32, in the model's type
     return frames * pixels + max(pixels_given, segment * size + layer) + LITTLE

@@ -121,11 +121,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peak activations of the stages of a job on a model, in bytes."""
+    """Peak activations of the stages of a job on a model, in bytes. segments: that Synchformer takes at once."""
 
     model: Model
     job: Job
     dtypes: Dtypes
+    segments: int
 
     def of(self, stage: str, part: str, piece: int, sounds: int) -> int:
         """Any stage with all of its part on the device; piece and sounds at once count for the VAE."""
@@ -138,9 +139,9 @@ class Peaks:
             frames = min(self.job.frames, LATENT_FRAMES + 2 * DECODE_REACH)
             waveform = sounds * sizes.audio_channels * sizes.samples_per_latent * self.job.frames * size
             return activations.decode(sizes, sounds, frames, size, piece) + waveform
-        return {"t5": activations.text, "clip_vision": activations.clip, "synchformer": activations.synchformer}[part](
-            sizes, size
-        )
+        if part == "synchformer":
+            return activations.synchformer(sizes, size, self.segments)
+        return {"t5": activations.text, "clip_vision": activations.clip}[part](sizes, size)
 
     @property
     def prepare(self) -> int:

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import AudioXError
 from ..model.pieces import CPU_PIECE, default_piece
+from ..model.synchformer import segments_at_once
 from .machine import GB, Limits, Machine
 from .needs import Dtypes, Job, Model, Peaks
 
@@ -127,7 +128,7 @@ class _Planner:
         self.model, self.job, self.machine, self.limits, self.dtypes = model, job, machine, limits, dtypes
         self.stages = model.stages(job)
         self.parts = [part for part in KEEP_FIRST if part in {part for _, part in self.stages}]
-        self.peaks = Peaks(model, job, dtypes)
+        self.peaks = Peaks(model, job, dtypes, segments_at_once(torch.device(machine.device)))
         self.ram = limits.ram(machine) // limits.models
         self.vram = limits.vram(machine)
         shared = torch.device(machine.device).type == "mps"  # the device's share of the system's memory
