@@ -48,7 +48,10 @@ STAGES = {
     "load_converted": Stage("the same, converted .safetensors", (3.0, 0.75), files="release"),
 }
 
-SCRIPTS = {"import": "import_time.py", "load_memory": "load_memory.py", "long": "long.py", "steps": "steps.py"}
+SCRIPTS = {
+    "import": "import_time.py", "load_memory": "load_memory.py", "long": "long.py", "steps": "steps.py",
+    "compile": "compile.py",
+}  # fmt: skip
 """Benchmarks with a program of their own."""
 
 
