@@ -1,8 +1,8 @@
 """A network whose evaluations a GPU replays from one recording, a CUDA graph.
 
-An evaluation is more than a thousand small operations, and a fast GPU is done with most of them before the next one is
-launched. The shapes of a run do not change, so the launches can be recorded and replayed at once: the same kernels on
-the same numbers, without a compiler (https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
+An evaluation of the released models is some 1500 small operations, and a fast GPU is done with most of them before the
+next one is launched. The shapes of a run do not change, so the launches can be recorded and replayed at once: the same
+kernels on the same numbers, without a compiler (https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """ComfyUI's TorchCompileModel on our MODEL against the same MODEL without; prints JSON. A process of its own, as
 `comfy_checks`.
 
-    python comfy_compile.py COMFYUI PACK MODEL BACKEND
+    python comfy_compile.py COMFYUI PACK MODEL BACKEND RUN ...
 
-For each run of KSampler's code, in this order: the largest difference to the run without, the largest value, and how
-many graphs torch.compile has made and how often it had to interrupt one, both since the beginning.
+For each of the runs (`RUNS`) of KSampler's code, in their order: the largest difference to the run without, the largest
+value, and how many graphs torch.compile has made and how often it had to interrupt one, both since the beginning.
 """
 
 import json
@@ -43,7 +43,7 @@ def compiled(patcher, backend: str):
     return made
 
 
-def main(tree: Path, pack: Path, model: Path, backend: str) -> None:
+def main(tree: Path, pack: Path, model: Path, backend: str, *names: str) -> None:
     sys.path.insert(0, str(tree))
     from comfy.cli_args import args
 
@@ -57,13 +57,13 @@ def main(tree: Path, pack: Path, model: Path, backend: str) -> None:
     products.onednn_is_faster = lambda: True
     options = {"variant": None, "dtype": torch.float32}
     patcher = patcher_from(open_checkpoint(model), str(model), options, disable_dynamic=True)
-    expected = {name: sample(patcher, *run) for name, run in RUNS.items()}
+    expected = {name: sample(patcher, *RUNS[name]) for name in names}
     other, counters, found = compiled(patcher, backend), torch._dynamo.utils.counters, {}
-    for name, run in RUNS.items():
-        found[name] = compared(sample(other, *run), expected[name])
+    for name in names:
+        found[name] = compared(sample(other, *RUNS[name]), expected[name])
         found[name] |= {"graphs": counters["stats"]["unique_graphs"], "breaks": sum(counters["graph_break"].values())}
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:4]), sys.argv[4])
+    main(*(Path(argument) for argument in sys.argv[1:4]), *sys.argv[4:])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_family import make_family_model
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from audiox_core import graphs, pipeline
 from audiox_core.checkpoint import open_checkpoint
@@ -33,7 +33,9 @@ class PretendedGraph(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
-        self.launched.append((function, args, kwargs or {}, out))
+        # A graph knows addresses, not parameters: whoever gives one other numbers elsewhere does not change it.
+        args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, kwargs or {}))
+        self.launched.append((function, args, kwargs, out))
         return out
 
     def replay(self):
