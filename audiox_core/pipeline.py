@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from . import lengths, windows
 from .checkpoint import Checkpoint
 from .errors import AudioXError
+from .graphs import RecordedNetwork, can_record
 from .media.decoding import decode_loop, decode_part
 from .media.frames import FrameRequest, encoder_requests
 from .media.levels import finish
@@ -54,16 +55,20 @@ class AudioX:
         *,
         vae_dtype: torch.dtype = torch.float32,
         plan: Plan | None = None,
+        cuda_graphs: bool = False,
     ) -> None:
         """dtype is the network's and the encoders'; the VAE runs in float32 by default, as upstream decodes.
 
         plan: of `offload.plan`, says which parts stay, stream or are dropped; its types should be these.
+        cuda_graphs: see `graphs`; for many evaluations of the network. Without a plan it then stays on the device.
         """
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.dtype, self.vae_dtype = dtype, vae_dtype
         self.plan = plan
-        self._placing = Placing(plan, self.device)
+        self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streams_prompt)
+        self._recorded: RecordedNetwork | None = None
+        self._placing = Placing(plan, self.device, frozenset({"network"} if self._records else ()))
         self._parts: dict[str, nn.Module] = {}
 
     @property
@@ -101,6 +106,8 @@ class AudioX:
             with self._placing.on_device(name, model):
                 yield
         finally:
+            if name == "network" and name not in self._placing.stays:
+                self._recorded = None
             if self._placing.goes(name):
                 self._parts.pop(name, None)
 
@@ -203,7 +210,7 @@ class AudioX:
         with self.on_device("network", network), torch.inference_mode():
             contexts = self._contexts(network, prompts, negatives, settings, windows, loop)
             out = run_sampler(
-                guided(windowed(network, contexts, windows), settings),
+                guided(windowed(self._evaluated(network), contexts, windows), settings),
                 OBJECTIVES[self.variant],
                 settings,
                 seeds,
@@ -211,6 +218,15 @@ class AudioX:
                 lambda done, steps: progress("sample", done, steps),
             )
             return out.float().cpu()
+
+    def _evaluated(self, network: AudioXNetwork) -> AudioXNetwork | RecordedNetwork:
+        """What computes the steps of a run: the network on the device, or the one that records it."""
+        if not self._records:
+            return network
+        if self._recorded is None or self._recorded.network is not network:
+            self._recorded = RecordedNetwork(network, None if self.plan is None else self.plan.room)
+        self._recorded.begin()
+        return self._recorded
 
     def _known_and_windows(
         self, network: AudioXNetwork, known: Known | None, seconds: float, loop: bool

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import sampling
 from .errors import AudioXError
+from .graphs import RecordedNetwork
 from .model.network import AudioXNetwork
 from .presets import Objective, RunSettings
 from .windows import Window, over_windows
@@ -43,7 +44,9 @@ class Known:
         return Known(F.pad(self.latent, (0, missing)), made, self.start)
 
 
-def windowed(network: AudioXNetwork, contexts: Sequence[Tensor], windows: Sequence[Window]) -> sampling.Velocity:
+def windowed(
+    network: AudioXNetwork | RecordedNetwork, contexts: Sequence[Tensor], windows: Sequence[Window]
+) -> sampling.Velocity:
     """The network's output for a long latent.
 
     contexts: fused prompts (C, tokens, width), one for each window or one for all. What the transformer draws from a

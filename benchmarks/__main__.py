@@ -57,6 +57,7 @@ SCRIPTS = {
     "long": "long.py",
     "steps": "steps.py",
     "runs": "runs.py",
+    "compile": "compile.py",
 }
 """Benchmarks with a program of their own."""
 

@@ -64,13 +64,14 @@ class ComfyNetwork(AudioXNetwork):
         attention = comfy_attention(transformer_options)
         loop = (transformer_options or {}).get(LOOP, False)
 
+        if not loop and x.shape[-1] <= LATENT_FRAMES:  # nothing in here that torch.compile cannot trace
+            return super().forward(x, timestep, prepared, attention)
+
         def evaluate(window: int, part: torch.Tensor) -> torch.Tensor:
             comfy.model_management.throw_exception_if_processing_interrupted()  # a step may have 75 windows
             rows = prepared if contexts is None else self.prepare(contexts[:, window])
             return super(ComfyNetwork, self).forward(part, timestep, rows, attention)
 
-        if not loop and x.shape[-1] <= LATENT_FRAMES:
-            return evaluate(0, x)
         windows = circle(x.shape[-1]) if loop else line(x.shape[-1])
         return over_windows(evaluate, x, windows).to(x)
 

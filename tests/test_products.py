@@ -74,3 +74,19 @@ def test_other_machines_keep_pytorch_s_choice(calls, monkeypatch):
     layer = nn.Linear(24, 40)
     products.fast_products(layer.forward)(torch.randn(3, 24))
     assert not calls
+
+
+@pytest.mark.parametrize("method", ["unflatten", "split"])
+def test_torch_compile_traces_through_as_if_nothing_were_there(calls, method):
+    layer, x = nn.Linear(24, 40), torch.randn(3, 24)
+    sizes = {"unflatten": (-1, (4, 10)), "split": (20, -1)}[method]
+
+    @products.fast_products
+    def run(x):
+        return getattr(layer(x), method)(*sizes)
+
+    with torch.inference_mode():
+        compiled = torch.compile(run, backend="eager", fullgraph=True)(x)
+        assert not calls
+        assert all((a - b).abs().max() < 1e-5 for a, b in zip(compiled, run(x), strict=True))
+        assert calls == [(3, 24)]

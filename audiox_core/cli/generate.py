@@ -36,6 +36,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-encoder", help="t5-base: its folder, or its safetensors file with tokenizer.json")
     memory.add_arguments(parser, "bf16 on a GPU and on a CPU that is faster with it, else fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
+    parser.add_argument(
+        "--cuda-graphs", action="store_true",
+        help="record the network's work on an NVIDIA GPU and replay it: for many steps or sounds",
+    )  # fmt: skip
 
 
 def add_sound_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +137,9 @@ def open_model(args: argparse.Namespace, device: str, job: Callable):
         file=sys.stderr,
     )
     plan = memory.plan_of(args, checkpoint, device, dtypes, job(checkpoint))
-    return AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)
+    return AudioX(
+        checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan, cuda_graphs=args.cuda_graphs
+    )
 
 
 def job_of(checkpoint, args: argparse.Namespace):

@@ -25,13 +25,13 @@ BATCH = 16
 DECODE_BATCH = 2
 
 
-def untrained_network(checkpoint: Checkpoint, seed: int) -> AudioXNetwork:
+def untrained_network(checkpoint: Checkpoint, seed: int, dtype: torch.dtype = torch.float32) -> AudioXNetwork:
     """A network of the checkpoint's sizes with weights drawn from a seed; only what it knows of silence is kept."""
     generator = torch.Generator().manual_seed(seed)
     network = AudioXNetwork(checkpoint.sizes["network"], device="meta")
     drawn = {
-        name: value if "silence" in name else drawn_weight(name, value.shape, generator)
-        for name, value in checkpoint.state_dict("network", torch.float32).items()
+        name: value if "silence" in name else drawn_weight(name, value.shape, generator).to(value.dtype)
+        for name, value in checkpoint.state_dict("network", dtype).items()
     }
     network.load_state_dict(drawn, assign=True)
     return network.eval().requires_grad_(False)

@@ -71,10 +71,10 @@ class Evaluation:
     shown: dict[str, Shown] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        plan = self.plan
+        plan, turbo = self.plan, self.models["turbo"]
         self.scenes = cases.single_scenes(plan.singles, plan.seed) + cases.pair_scenes(plan.pairs, plan.seed)
         self.films = cases.film_cases(plan.films, plan.seed)
-        self.untrained = batches.untrained_network(self.models["turbo"].checkpoint, plan.seed)
+        self.untrained = batches.untrained_network(turbo.checkpoint, plan.seed, turbo.dtype)
 
     def seeds(self, count: int, section: int) -> list[int]:
         """Seeds of the noise: the same for every model, others in each section."""

@@ -51,11 +51,14 @@ class _Products(TorchFunctionMode):
 def fast_products(function: Callable[P, T]) -> Callable[P, T]:
     """A decorator: the float32 products inside are oneDNN's where that is faster; on any other device nothing changes.
 
-    It holds for the thread that runs the function, and only while it does.
+    It holds for the thread that runs the function, and only while it does. What torch.compile traces keeps PyTorch's
+    choice: it cannot trace a mode around the methods of tensors.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if torch.compiler.is_compiling():
+            return function(*args, **kwargs)
         on_cpu = any(isinstance(each, Tensor) and each.is_cpu for each in args)
         if not on_cpu or not onednn_is_faster():
             return function(*args, **kwargs)

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class Placing:
-    """What keeps the parts of one model on or off a device. Without a plan a part is there during its stage alone."""
+    """What keeps the parts of one model on or off a device.
 
-    def __init__(self, plan: Plan | None, device: torch.device) -> None:
+    Without a plan a part is there during its stage alone, except what `stays`.
+    """
+
+    def __init__(self, plan: Plan | None, device: torch.device, stays: frozenset[str] = frozenset()) -> None:
         self.plan, self.device = plan, device
+        self.stays = stays if plan is None else plan.stays
         self._streamed: StreamedNetwork | None = None
 
     @contextlib.contextmanager
@@ -34,7 +38,7 @@ class Placing:
             module.to(self.device)
             yield
         finally:
-            if self.plan is None or name not in self.plan.stays:
+            if name not in self.stays:
                 module.to("cpu")
 
     def streamed(self, network: nn.Module) -> StreamedNetwork:

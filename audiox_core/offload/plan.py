@@ -60,6 +60,11 @@ class Plan:
     def resident_blocks(self) -> int:
         return self.blocks - self.streamed_blocks
 
+    @property
+    def room(self) -> int:
+        """Bytes of VRAM that may be used and that no stage needs."""
+        return self.vram - max(stage.vram for stage in self.stages)
+
 
 @dataclass(frozen=True)
 class Shortage:
