@@ -188,6 +188,13 @@ def test_an_untrained_network_is_another_one_and_always_the_same(models):
     assert torch.isfinite(first).all()
 
 
+def test_an_untrained_network_has_the_type_of_the_trained_one(models):
+    half = AudioX(models["turbo"].checkpoint, dtype=torch.bfloat16)
+    network = batches.untrained_network(half.checkpoint, 0, half.dtype)
+    latent = half.sample(batches.text_prompts(half, ["a bell"]), RunSettings(1, 1.0, "renoise"), network=network)
+    assert torch.isfinite(latent).all()
+
+
 TINY = run.Plan(singles=4, pairs=2, films=3, text_only=2, guided=2, negatives=2, reconstructed=2, shown=True)
 
 
