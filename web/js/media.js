@@ -1,39 +1,39 @@
-// What a node hears or sees, shown small: the length and a picture of the file at the beginning of its links.
+// What a node hears or sees, small: the length and a picture of the file where its links begin.
 import { api } from "../../../scripts/api.js"
 
-const SOURCES = { LoadAudio: ["audio", "audio"], LoadVideo: ["video", "file"] }
-// Nodes that pass on what this input of theirs brings.
+const SOURCES = { LoadAudio: ["audio", "audio"], LoadVideo: ["video", "file"] } // kind, widget
 const THROUGH = { AudioXMaskRange: "latent", AudioXVAEEncode: "audio", AudioXEncodeVideo: "video", GetVideoComponents: "video" }
-const LONGEST = 600 // seconds of sound that are decoded for their waveform
-const RATE = 22050
-const [COLUMNS, STILLS, HEIGHT] = [400, 8, 96]
+const [LONGEST, RATE, COLUMNS] = [600, 22050, 400] // of sound that is decoded for its waveform
+const [STILLS, HEIGHT] = [8, 96]
 
-// A widget of a node that no link overrides.
+// A widget of a node; none where a link overrides it.
 export function ownWidget(node, name) {
   const widget = node.widgets?.find((each) => each.name === name)
   return widget && node.getSlotFromWidget(widget)?.link == null ? widget : undefined
 }
 
-// { kind, url, before, after } of the file that a node works on, with the seconds of room around it; undefined if unknown.
+// The file that a node works on, { kind, url, before, after }, with seconds of room around it; undefined where that is unknown.
 export function fileOf(node) {
-  let [before, after] = [0, 0]
+  let room = [0, 0]
   for (let seen = 0; node && seen < 100; seen++) {
-    if (node.type in SOURCES) {
-      const [kind, name] = SOURCES[node.type]
-      const file = ownWidget(node, name)?.value
-      if (!file) return
-      const query = new URLSearchParams({ filename: file, type: "input", subfolder: file.split("/").slice(0, -1).join("/") })
-      return { kind, url: api.apiURL(`/view?${query}`), before, after }
-    }
-    if (node.type === "AudioXVAEEncode") [before, after] = ["before", "after"].map((name) => ownWidget(node, name)?.value)
-    if (before === undefined || after === undefined) return
+    if (node.type in SOURCES) return named(...SOURCES[node.type], node, room)
+    if (node.type === "AudioXVAEEncode") room = ["before", "after"].map((name) => ownWidget(node, name)?.value)
     const slot = node.inputs.findIndex(({ name }) => name === THROUGH[node.type])
     node = slot < 0 ? null : node.getInputNode(slot)
   }
 }
 
+function named(kind, widget, node, [before, after]) {
+  const { value, options } = ownWidget(node, widget) ?? {}
+  if (before === undefined || after === undefined || !options?.values.includes?.(value)) return
+  const query = new URLSearchParams({ filename: value, type: "input", subfolder: value.split("/").slice(0, -1).join("/") })
+  return { kind, url: api.apiURL(`/view?${query}`), before, after }
+}
+
 // { seconds, picture } of a file, picture an element that fills by itself; undefined where the browser cannot play it.
-export async function opened({ kind, url }) {
+export async function opened(file) {
+  if (!file) return
+  const { kind, url } = file
   const media = Object.assign(document.createElement(kind), { muted: true, preload: "metadata", src: url })
   if (!(await happens(media, "loadedmetadata")) || !Number.isFinite(media.duration)) return
   const picture = document.createElement("div")
@@ -61,7 +61,8 @@ async function drawStills(video, picture) {
 
 async function drawWaveform(url, picture) {
   const bytes = await (await fetch(url)).arrayBuffer()
-  const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(bytes)
+  const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(bytes).catch(() => undefined)
+  if (!sound) return
   const channels = Array.from({ length: sound.numberOfChannels }, (_, i) => sound.getChannelData(i))
   const lines = Array.from({ length: COLUMNS }, (_, i) => {
     const [from, to] = [i, i + 1].map((edge) => Math.floor((edge / COLUMNS) * sound.length))
