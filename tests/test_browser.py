@@ -415,7 +415,8 @@ def test_a_strip_is_no_part_of_the_workflow(workflow, node, length, page):
     saved = f"app.graph.serialize().nodes.find(n => n.type === '{node}')"
     after = page.run(f"return {saved}")
     assert after["widgets_values"] == before["widgets_values"]
-    assert after["size"][1] <= before["size"][1] + 1  # there is room for it
+    grown = after["size"][0] / before["size"][0]  # ComfyUI 0.16.3 enlarges a workflow for the Vue renderer
+    assert after["size"][1] <= before["size"][1] * grown + 1  # there is room for it
     widgets = f"app.graph.nodes.find(n => n.type === '{node}').widgets"
     page.run(f"{widgets}.splice({widgets}.findIndex(w => w.name === 'range'), 1)")
     assert page.run(f"return {saved}") == after

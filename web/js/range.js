@@ -9,8 +9,8 @@ const [HEIGHT, MARGIN] = [48, 8]
 const [FINEST, KEY, SCALE] = [0.01, 0.1, 10] // seconds: of a number, of an arrow key, of a strip that knows no length
 
 const STYLE = `
-  .audiox-range { position: relative; box-sizing: border-box; min-height: ${HEIGHT}px; max-height: ${HEIGHT}px; overflow: hidden;
-    padding: 0 8px; border: 1px solid var(--border-color); border-radius: 6px; background: var(--comfy-input-bg);
+  .audiox-range { position: relative; box-sizing: border-box; height: ${HEIGHT}px; min-height: ${HEIGHT}px; max-height: ${HEIGHT}px;
+    overflow: hidden; padding: 0 8px; border: 1px solid var(--border-color); border-radius: 6px; background: var(--comfy-input-bg);
     color: var(--input-text); font-size: 10px; touch-action: none; user-select: none }
   .audiox-range > div { position: relative; height: 100% }
   .audiox-range span { position: absolute; inset: 0 auto }
