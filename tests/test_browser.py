@@ -492,3 +492,31 @@ def test_dropping_a_file_brings_its_workflow_back(page, server, made, kind, mime
     """)
     page.wait_for("app.graph.nodes.length === 7")
     assert page.run(f"return {widget('AudioXEncodeText', 'text')}.value") == "a falling siren"
+
+
+def test_the_setting_and_the_commands_speak_chinese(page):
+    """Last of all: the page keeps some words of a language."""
+    words = {name: json.loads((ROOT / "locales" / "zh" / f"{name}.json").read_text("utf-8"))
+             for name in ("settings", "commands", "main")}
+    setting, menu = "app.extensionManager.setting", "AudioX: insert video-to-audio graph"
+    page.run(f"await {setting}.set('Comfy.Locale', 'zh')")
+    try:
+        told = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$t"
+        label = words["commands"]["AudioX_InsertVideoToAudio"]["label"]
+        page.wait_for(f"{told}('commands.AudioX_InsertVideoToAudio.label') === '{label}'", 20)
+        assert page.run(f"return {told}('menuLabels.{menu}')") == label
+        page.run("await app.extensionManager.command.execute('Comfy.ShowSettingsDialog')")
+        leaves = "[...document.querySelectorAll('*')].filter(e => !e.children.length)"
+        page.wait_for(f"{leaves}.some(e => e.textContent.trim() === 'AudioX')", 20)
+        page.run(f"{leaves}.filter(e => e.textContent.trim() === 'AudioX').at(-1).click()")
+        for text in (words["settings"]["AudioX_Precision"]["name"], words["main"]["settingsCategories"]["Load AudioX"]):
+            page.wait_for(f"{leaves}.some(e => e.textContent.trim() === '{text}')", 20)
+    finally:
+        page.run(f"await {setting}.set('Comfy.Locale', 'en')")
+
+
+def test_the_english_words_are_those_of_the_scripts(page):
+    words = json.loads((ROOT / "locales" / "en" / "commands.json").read_text("utf-8"))
+    command = "app.extensionManager.command.commands.find(c => c.id === '{}').label"
+    for key, value in words.items():
+        assert page.run(f"return {command.format(key.replace('_', '.'))}") == value["label"]
