@@ -422,6 +422,19 @@ def test_a_strip_is_no_part_of_the_workflow(workflow, node, length, page):
     assert page.run(f"return {saved}") == after
 
 
+def test_a_number_from_a_link_is_not_dragged(page):
+    node = "AudioXMaskRange"
+    open_strip(page, "inpaint_turbo", node, "5.00 s")
+    page.run(f"""
+        const source = LiteGraph.createNode('PrimitiveFloat')
+        app.graph.add(source)
+        const node = app.graph.nodes.find(n => n.type === '{node}')
+        source.connect(0, node, node.inputs.findIndex(each => each.name === 'start'))
+    """)
+    page.wait_for(f"{strip(node)}.querySelector('{CHOSEN}').hidden", 5)
+    assert page.run(f"return {strip(node)}.querySelector('{CHOSEN}').getBoundingClientRect().width") == 0
+
+
 def test_a_strip_without_its_media_has_a_scale(page):
     node = "AudioXMaskRange"
     open_strip(page, "inpaint_turbo", node, "5.00 s")
