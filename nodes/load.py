@@ -12,8 +12,9 @@ from comfy_api.latest import io
 
 from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.offload import Dtypes, Job, Model, detect, plan
+from ..audiox_core.offload import Dtypes, Job, Model, detect, largest_need, plan
 from ..audiox_core.offload.report import planned
+from ..audiox_core.presets import run_settings
 from ..audiox_core.variants import VARIANTS
 from ..audiox_core.weights import FOLDER, RELEASES, T5_FILES, gigabytes
 from .comfy_network import AudioXConfig
@@ -78,12 +79,17 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
 
 def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, by_hand: bool) -> None:
     """What the command line would plan on this machine; ComfyUI's own manager decides."""
-    dtypes = Dtypes(dtype, comfy.model_management.text_encoder_dtype(device), torch.float32)
     try:
-        report = planned(plan(Model.of(checkpoint), Job(video=True), detect(device), None, dtypes), by_hand=by_hand)
+        found = plan(Model.of(checkpoint), Job(video=True), detect(device), None, dtypes_of(dtype, device))
+        report = planned(found, by_hand=by_hand)
     except AudioXError as error:
         report = str(error)
     logging.debug("AudioX without ComfyUI would be planned like this; ComfyUI manages memory by itself.\n%s", report)
+
+
+def dtypes_of(dtype: torch.dtype, device: torch.device) -> Dtypes:
+    """The types that ComfyUI runs a model's parts in."""
+    return Dtypes(dtype, comfy.model_management.text_encoder_dtype(device), torch.float32)
 
 
 class Load(io.ComfyNode):
@@ -156,18 +162,23 @@ class Load(io.ComfyNode):
         opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
-        show(cls.hidden.unique_id, words_of(model))
+        show(cls.hidden.unique_id, words_of(model, opened))
         return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
 
 
-def words_of(patcher: comfy.model_patcher.ModelPatcher) -> str:
-    """A MODEL in a few words: variant, precision, size of the weights."""
+def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) -> str:
+    """A MODEL in a few words: variant, precision, size of the weights, memory of a run that streams nothing."""
     dtype = patcher.model.get_dtype()
     precision = next((name for name, known in WEIGHT_DTYPES.items() if known == dtype), str(dtype))
-    size = patcher.model_size()
-    return f"{patcher.model.audiox_variant}, {precision}, " + (
-        f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-    )
+    need = needed(checkpoint, dtypes_of(dtype, patcher.load_device))
+    size = gigabytes(patcher.model_size())
+    return f"{checkpoint.variant}, {precision}, {size}, needs about {gigabytes(need)}"
+
+
+def needed(checkpoint: Checkpoint, dtypes: Dtypes) -> int:
+    """Bytes of the device for one sound of 10 s to a video, with the guidance that the model asks for."""
+    cfg = run_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
+    return largest_need(Model.of(checkpoint), Job(video=True, rows=1 if cfg == 1 else 2), dtypes)
 
 
 def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:

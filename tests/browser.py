@@ -144,5 +144,24 @@ class Browser:
             pressed = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the left button at a place of the page, move to another and release it there."""
+        held = {"button": "left", "buttons": 1, "clickCount": 1}
+        middle = [(a + b) / 2 for a, b in zip(start, end, strict=True)]
+        steps = (("mouseMoved", start, {}), ("mousePressed", start, held), ("mouseMoved", middle, held),
+                 ("mouseMoved", end, held), ("mouseReleased", end, held))
+        for kind, (x, y), pressed in steps:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
+
+    def press(self, key: str) -> None:
+        """Press and release a key that writes no text, as ArrowLeft."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def picture(self, x: float, y: float, width: float, height: float) -> bytes:
+        """A part of the page as it looks, a PNG."""
+        clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png", clip=clip)["data"])
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

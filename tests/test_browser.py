@@ -6,23 +6,27 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from browser import Browser, chromium_path
 from comfy_server import PACK_NAME, ComfyServer
 from dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree, frontend_files
 from graphs import ROOT, ids_of, shipped
+from PIL import Image
 from test_workflows import NAMES as WORKFLOWS
 from test_workflows import without_titles
 
 from audiox_core.demo import NAMES
 from audiox_core.tasks import TASKS
 
-EXTENSIONS = {"AudioX.Tasks", "AudioX.Sound", "AudioX.Model", "AudioX.Commands"}
+EXTENSIONS = {"AudioX.Tasks", "AudioX.Sound", "AudioX.Model", "AudioX.Commands", "AudioX.Range"}
 
 
 class Look(NamedTuple):
@@ -311,6 +315,142 @@ def test_a_new_loader_has_the_precision_of_the_settings(page):
         page.run(f"await {setting}.set('AudioX.Precision', 'default')")
 
 
+# The range strip
+
+STRIP = "app.graph.nodes.find(n => n.type === '%s').widgets.find(w => w.name === 'range').element"
+
+
+def strip(node: str) -> str:
+    """JavaScript for the strip of the first node of a class."""
+    return STRIP % node
+
+
+def open_strip(page: Browser, workflow: str, node: str, length: str) -> None:
+    """Open a workflow, bring the strip of a node into sight and wait until it tells how long its media is."""
+    open_workflow(page, workflow)
+    page.run(f"app.canvas.ds.scale = 1; app.canvas.centerOnNode(app.graph.nodes.find(n => n.type === '{node}'))")
+    page.wait_for(f"{strip(node)}.querySelector('output').value === '{length}'", 20)
+
+
+def place(page: Browser, node: str, part: str) -> list[float]:
+    """The middle of a part of a strip, on the page, once it has stopped moving."""
+    return settled(page, f"""(() => {{
+        const box = {strip(node)}.querySelector('{part}').getBoundingClientRect()
+        return box.width && [box.x + box.width / 2, box.y + box.height / 2]
+    }})()""")
+
+
+def drag(page: Browser, node: str, part: str, seconds: float, length: float) -> None:
+    """Drag a part of a strip that shows so much by some seconds."""
+    x, y = place(page, node, part)
+    width = page.run(f"return {strip(node)}.querySelector('div').getBoundingClientRect().width")
+    page.drag((x, y), (x + seconds / length * width, y))
+
+
+def numbers(page: Browser, node: str, *names: str) -> list[float]:
+    return page.run(f"return [{', '.join(widget(node, name) for name in names)}].map(w => w.value)")
+
+
+START, END, CHOSEN = ".chosen > :first-child", ".chosen > :last-child", ".chosen"
+RANGES = [("inpaint_turbo", "AudioXMaskRange", "5.00 s"), ("v2a_turbo", "AudioXEncodeVideo", "1.00 s")]
+
+
+def test_dragging_the_strip_changes_the_range(page, look, tmp_path):
+    node, names = "AudioXMaskRange", ("start", "end")
+    open_strip(page, "inpaint_turbo", node, "5.00 s")
+    assert numbers(page, node, *names) == [2, 4]
+    drag(page, node, END, 0.5, 5)
+    assert numbers(page, node, *names) == [2, pytest.approx(4.5, abs=0.03)]
+    drag(page, node, START, -1, 5)
+    assert numbers(page, node, *names) == pytest.approx([1, 4.5], abs=0.03)
+    drag(page, node, CHOSEN, -3, 5)
+    assert numbers(page, node, *names) == pytest.approx([0, 3.5], abs=0.03)
+    page.run(f"{strip(node)}.querySelector('{START}').focus()")
+    page.press("ArrowRight")
+    assert numbers(page, node, "start") == [pytest.approx(0.1)]
+    show(page, look, "range", tmp_path)
+    drag(page, node, END, 4, 5)
+    prompt = page_prompt(page)
+    inputs = prompt[ids_of(prompt, node)[0]]["inputs"]
+    assert (set(inputs), inputs["end"]) == ({"latent", "start", "end"}, 5)
+
+
+def test_a_video_keeps_its_end_when_its_start_is_dragged(page, look, tmp_path):
+    node, names = "AudioXEncodeVideo", ("start", "seconds")
+    open_strip(page, "v2a_turbo", node, "1.00 s")
+    drag(page, node, START, 0.4, 1)
+    assert numbers(page, node, *names) == [pytest.approx(0.4, abs=0.01), 10]  # goes to the end, as it did
+    drag(page, node, END, -0.2, 1)
+    assert numbers(page, node, *names) == pytest.approx([0.4, 0.4], abs=0.015)
+    drag(page, node, START, -0.3, 1)
+    assert numbers(page, node, *names) == pytest.approx([0.1, 0.7], abs=0.02)
+    show(page, look, "range-video", tmp_path)
+
+
+@pytest.mark.parametrize("workflow, node, length", RANGES, ids=["sound", "video"])
+def test_the_strip_shows_what_is_there(workflow, node, length, page):
+    open_strip(page, workflow, node, length)
+    drawn = "svg path" if node == "AudioXMaskRange" else "canvas:nth-child(8)"
+    page.wait_for(f"{strip(node)}.querySelector('{drawn}') !== null", 20)
+    place(page, node, ".picture")  # it has stopped moving
+    box = page.run(f"return {strip(node)}.getBoundingClientRect().toJSON()")
+    box = [box[name] for name in ("x", "y", "width", "height")]
+    assert box[3] == pytest.approx(48, abs=1)
+    seen = page.picture(*box)
+    page.run(f"{strip(node)}.querySelector('.picture').style.visibility = 'hidden'")
+    assert changed(seen, page.picture(*box)) > 0.2
+
+
+def changed(before: bytes, after: bytes) -> float:
+    """The share of pixels in which two pictures differ."""
+    one, other = (np.asarray(Image.open(io.BytesIO(each)).convert("RGB")).astype(int) for each in (before, after))
+    return (np.abs(one - other).max(axis=-1) > 8).mean()
+
+
+@pytest.mark.parametrize("workflow, node, length", RANGES, ids=["sound", "video"])
+def test_a_strip_is_no_part_of_the_workflow(workflow, node, length, page):
+    open_strip(page, workflow, node, length)
+    stored = json.loads((ROOT / "workflows" / f"{workflow}.json").read_text("utf-8"))
+    [before] = [each for each in stored["nodes"] if each["type"] == node]
+    saved = f"app.graph.serialize().nodes.find(n => n.type === '{node}')"
+    after = page.run(f"return {saved}")
+    assert after["widgets_values"] == before["widgets_values"]
+    grown = after["size"][0] / before["size"][0]  # ComfyUI 0.16.3 enlarges a workflow for the Vue renderer
+    assert after["size"][1] <= before["size"][1] * grown + 1  # there is room for it
+    widgets = f"app.graph.nodes.find(n => n.type === '{node}').widgets"
+    page.run(f"{widgets}.splice({widgets}.findIndex(w => w.name === 'range'), 1)")
+    assert page.run(f"return {saved}") == after
+
+
+def test_a_number_from_a_link_is_not_dragged(page):
+    node = "AudioXMaskRange"
+    open_strip(page, "inpaint_turbo", node, "5.00 s")
+    page.run(f"""
+        const source = LiteGraph.createNode('PrimitiveFloat')
+        app.graph.add(source)
+        const node = app.graph.nodes.find(n => n.type === '{node}')
+        source.connect(0, node, node.inputs.findIndex(each => each.name === 'start'))
+    """)
+    page.wait_for(f"{strip(node)}.querySelector('{CHOSEN}').hidden", 5)
+    assert page.run(f"return {strip(node)}.querySelector('{CHOSEN}').getBoundingClientRect().width") == 0
+
+
+def test_a_strip_without_its_media_has_a_scale(page):
+    node = "AudioXMaskRange"
+    open_strip(page, "inpaint_turbo", node, "5.00 s")
+    count = len(page.problems)
+    page.run(f"{widget('AudioXVAEEncode', 'before')}.value = 1.5")
+    page.wait_for(f"{strip(node)}.querySelector('output').value === '6.50 s'", 5)
+    page.run(f"{widget('LoadAudio', 'audio')}.value = 'gone.wav'")
+    page.wait_for(f"{strip(node)}.querySelector('output').value === ''", 5)
+    assert not page.run(f"return {strip(node)}.querySelector('.picture').children.length")
+    page.run(f"{widget(node, 'end')}.value = 0")  # to the end, which nobody knows
+    page.wait_for(f"{strip(node)}.querySelector('.chosen').style.width === '80%'", 5)  # 2 to 10 s
+    drag(page, node, START, 1, 10)
+    assert numbers(page, node, "start", "end") == [pytest.approx(3, abs=0.05), 0]
+    assert not [each for each in page.problems[count:] if "gone.wav" not in each or "Uncaught" in each]
+
+
 @pytest.fixture(scope="module")
 def precision(look) -> str:
     """Another one for each look, so that the server has not loaded the model before."""
@@ -349,7 +489,7 @@ def test_a_run_is_heard_and_seen(page, look, made, tmp_path):
 def test_the_loader_tells_what_it_loaded(page, look, made, precision, tmp_path):
     page.run("app.canvas.centerOnNode(app.graph.nodes.find(n => n.type === 'AudioXLoad'))")
     words = page.wait_for(f"{widget('AudioXLoad', '$$node-text-preview')}?.value", 10)
-    assert words.startswith(f"turbo, {precision}, ") and words.endswith(" MB")
+    assert re.fullmatch(rf"turbo, {precision}, \d+ MB, needs about \d+ MB", words)
     show(page, look, "model", tmp_path)
 
 
@@ -365,3 +505,31 @@ def test_dropping_a_file_brings_its_workflow_back(page, server, made, kind, mime
     """)
     page.wait_for("app.graph.nodes.length === 7")
     assert page.run(f"return {widget('AudioXEncodeText', 'text')}.value") == "a falling siren"
+
+
+def test_the_setting_and_the_commands_speak_chinese(page):
+    """Last of all: the page keeps some words of a language."""
+    words = {name: json.loads((ROOT / "locales" / "zh" / f"{name}.json").read_text("utf-8"))
+             for name in ("settings", "commands", "main")}
+    setting, menu = "app.extensionManager.setting", "AudioX: insert video-to-audio graph"
+    page.run(f"await {setting}.set('Comfy.Locale', 'zh')")
+    try:
+        told = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$t"
+        label = words["commands"]["AudioX_InsertVideoToAudio"]["label"]
+        page.wait_for(f"{told}('commands.AudioX_InsertVideoToAudio.label') === '{label}'", 20)
+        assert page.run(f"return {told}('menuLabels.{menu}')") == label
+        page.run("await app.extensionManager.command.execute('Comfy.ShowSettingsDialog')")
+        leaves = "[...document.querySelectorAll('*')].filter(e => !e.children.length)"
+        page.wait_for(f"{leaves}.some(e => e.textContent.trim() === 'AudioX')", 20)
+        page.run(f"{leaves}.filter(e => e.textContent.trim() === 'AudioX').at(-1).click()")
+        for text in (words["settings"]["AudioX_Precision"]["name"], words["main"]["settingsCategories"]["Load AudioX"]):
+            page.wait_for(f"{leaves}.some(e => e.textContent.trim() === '{text}')", 20)
+    finally:
+        page.run(f"await {setting}.set('Comfy.Locale', 'en')")
+
+
+def test_the_english_words_are_those_of_the_scripts(page):
+    words = json.loads((ROOT / "locales" / "en" / "commands.json").read_text("utf-8"))
+    command = "app.extensionManager.command.commands.find(c => c.id === '{}').label"
+    for key, value in words.items():
+        assert page.run(f"return {command.format(key.replace('_', '.'))}") == value["label"]

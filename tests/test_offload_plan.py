@@ -9,7 +9,7 @@ from released_model import released_model
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.errors import AudioXError
 from audiox_core.model.pieces import CPU_PIECE, GPU_PIECE
-from audiox_core.offload import GB, Dtypes, Job, Limits, Machine, Model, plan
+from audiox_core.offload import GB, Dtypes, Job, Limits, Machine, Model, largest_need, plan
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.presets import run_settings
 
@@ -64,6 +64,18 @@ def test_machines(turbo, vram, ram, dtypes, streamed, stays, goes):
     assert found.streams_prompt == (streamed > 0)
     assert within(found)
     assert (found.vram, found.ram) == (int(0.9 * int(0.93 * vram * GB)), int(0.8 * int(0.75 * ram * GB)))
+
+
+@pytest.mark.parametrize(("dtypes", "rows"), [(FULL, 1), (HALF, 1), (HALF, 2)])
+def test_with_the_largest_need_nothing_streams(turbo, dtypes, rows):
+    job = Job(video=True, rows=rows)
+    need = largest_need(turbo, job, dtypes)
+
+    def streams(vram: int) -> bool:
+        return plan(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streams_prompt
+
+    assert streams(need - 1) and not streams(need)
+    assert need > turbo.weights("network", dtypes)
 
 
 def test_unified_memory_counts_once(turbo):

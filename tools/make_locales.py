@@ -1,8 +1,8 @@
 """Write `locales/en/nodeDefs.json` from the nodes' schemas, and say what the other languages lack.
 
-Run it after a change in the words of a node: `python tools/make_locales.py`. The English file comes from a live
-ComfyUI. A translation is written by hand: the tool puts its entries in the order of the English file, leaves out those
-that no node has any more, and lists what is to be translated.
+Run it after a change in the words of a node: `python tools/make_locales.py`. That English file comes from a live
+ComfyUI; the others have the words of the scripts in `web/js` and are written by hand. So is a translation: the tool
+puts its entries in the order of the English file, leaves out those that are gone, and lists what is to be translated.
 """
 
 from __future__ import annotations
@@ -69,9 +69,15 @@ def as_text(words: dict) -> str:
     return json.dumps(words, indent=2, ensure_ascii=False) + "\n"
 
 
+def english_of(path: Path) -> Path:
+    """The English file that a file of any language says the same as."""
+    return FOLDER / "en" / path.name
+
+
 def translations() -> list[Path]:
-    """nodeDefs.json of every other language."""
-    return sorted(set(FOLDER.glob("*/nodeDefs.json")) - {ENGLISH})
+    """The files that every other language has or should have."""
+    languages = {path.parent for path in FOLDER.glob("*/nodeDefs.json")} - {ENGLISH.parent}
+    return sorted(language / path.name for language in languages for path in ENGLISH.parent.glob("*.json"))
 
 
 def read(path: Path) -> dict:
@@ -89,9 +95,10 @@ def main() -> int:
     ENGLISH.write_text(as_text(words), "utf-8")
     left = []
     for path in translations():
-        kept = ordered(words, read(path))
+        source = read(english_of(path))
+        kept = ordered(source, read(path))
         path.write_text(as_text(kept), "utf-8")
-        left += [f"{path.relative_to(ROOT)}: {line}" for line in differences(words, kept)]
+        left += [f"{path.relative_to(ROOT)}: {line}" for line in differences(source, kept)]
     print("\n".join([str(ENGLISH.relative_to(ROOT)), *left]))
     return 1 if left else 0
 

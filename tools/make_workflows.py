@@ -237,7 +237,7 @@ def note_node(number: int, workflow: Workflow) -> dict:
 WIDTH = {"AudioXLoad": 460, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
 PREVIEW = {
     "LoadVideo": 340, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
-    "AudioXEncodeVideo": 24,  # the Vue renderer's rows are higher
+    "AudioXMaskRange": 80, "AudioXEncodeVideo": 88,  # the range strip, and the Vue renderer's rows are higher
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@
 
 from .machine import GB, Limits, Machine, detect
 from .needs import Dtypes, Job, Model, NetworkNumbers
-from .plan import Plan, Stage, plan
+from .plan import Plan, Stage, largest_need, plan
 
 __all__ = [
     "GB",
@@ -20,5 +20,6 @@ __all__ = [
     "Plan",
     "Stage",
     "detect",
+    "largest_need",
     "plan",
 ]

@@ -126,6 +126,17 @@ def _changes(
         yield f"fewer sounds at a time (--batch {fewer})", _Planner(model, job, machine, limits, dtypes)
 
 
+def alone(peaks: Peaks, stage: str, part: str, piece: int = CPU_PIECE, sounds: int = 1) -> int:
+    """Bytes of a stage with nothing else on the device."""
+    return peaks.model.weights(part, peaks.dtypes) + peaks.of(stage, part, piece, sounds) + WORKSPACE
+
+
+def largest_need(model: Model, job: Job, dtypes: Dtypes) -> int:
+    """Bytes on the device of the stage that takes most, when the parts take turns and each is there as a whole."""
+    peaks = Peaks(model, job, dtypes)
+    return max(alone(peaks, stage, part) for stage, part in model.stages(job))
+
+
 class _Planner:
     """The search for one model, job, machine and type."""
 
@@ -180,16 +191,12 @@ class _Planner:
             stages=tuple(self._stage(*each, goes) for each in self.stages),
         )
 
-    def alone(self, stage: str, part: str, piece: int = CPU_PIECE, sounds: int = 1) -> int:
-        """Bytes of a stage with nothing else on the device."""
-        return self.weights(part) + self.peaks.of(stage, part, piece, sounds) + WORKSPACE
-
     def device_need(self, stage: str, part: str, stays: frozenset[str]) -> int:
         """Bytes of a stage with what stays from others."""
         if part == "network" and (self.streamed or self.streams_prompt):
             own = self._streamed_need(self.streamed)
         else:
-            own = self.alone(stage, part, self.piece, self.sounds)
+            own = alone(self.peaks, stage, part, self.piece, self.sounds)
         return own + sum(self.weights(other) for other in stays if other != part)
 
     def _decoding(self, beside: str = "") -> tuple[int, int] | Shortage:
@@ -199,7 +206,7 @@ class _Planner:
         stays = [beside] * bool(beside) if self.limits.offload else [part for part in self.parts if part != "vae"]
         others = sum(map(self.weights, stays))
         while True:
-            need = max(self.alone(stage, part, piece, sounds) for stage, part in self.stages if part == "vae")
+            need = max(alone(self.peaks, stage, part, piece, sounds) for stage, part in self.stages if part == "vae")
             if need + others <= self.allowed:
                 return piece, sounds
             if piece > CPU_PIECE:
@@ -212,7 +219,7 @@ class _Planner:
     def _streaming(self) -> tuple[int, bool] | Shortage:
         """How many blocks stream, and whether what runs once per prompt does."""
         for stage, part in self.stages:
-            need = self.alone(stage, part, self.piece, self.sounds)
+            need = alone(self.peaks, stage, part, self.piece, self.sounds)
             if need <= self.allowed:
                 continue
             if part != "network" or self.machine.unified or not self.limits.offload:
