@@ -170,15 +170,16 @@ def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) 
     """A MODEL in a few words: variant, precision, size of the weights, memory of a run that streams nothing."""
     dtype = patcher.model.get_dtype()
     precision = next((name for name, known in WEIGHT_DTYPES.items() if known == dtype), str(dtype))
-    need = needed(checkpoint, dtypes_of(dtype, patcher.load_device))
+    need = needed(checkpoint, dtype, patcher.load_device)
     size = gigabytes(patcher.model_size())
     return f"{checkpoint.variant}, {precision}, {size}, needs about {gigabytes(need)}"
 
 
-def needed(checkpoint: Checkpoint, dtypes: Dtypes) -> int:
-    """Bytes of the device for one sound of 10 s to a video, with the guidance that the model asks for."""
+def needed(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> int:
+    """Bytes of a device for one sound of 10 s to a video, with the guidance that the model asks for."""
     cfg = run_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
-    return largest_need(Model.of(checkpoint), Job(video=True, rows=1 if cfg == 1 else 2), dtypes)
+    job = Job(video=True, rows=1 if cfg == 1 else 2)
+    return largest_need(Model.of(checkpoint), job, dtypes_of(dtype, device), device)
 
 
 def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:

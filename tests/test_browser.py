@@ -10,6 +10,8 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from browser import Browser, chromium_path
 from comfy_server import PACK_NAME, ComfyServer
 from dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree, frontend_files
 from graphs import ROOT, ids_of, shipped
+from make_help_pictures import picture_path
 from PIL import Image
 from test_workflows import NAMES as WORKFLOWS
 from test_workflows import without_titles
@@ -78,11 +81,19 @@ def server(look, servers) -> ComfyServer:
 
 @pytest.fixture(scope="module")
 def page(look, server):
-    """ComfyUI's page in this look, loaded and idle, in a browser that has seen nothing before."""
+    """ComfyUI's page in this look."""
+    with opened_page(server, look) as browser:
+        yield browser
+
+
+@contextmanager
+def opened_page(server: ComfyServer, look: Look, language: str = "en") -> Iterator[Browser]:
+    """ComfyUI's page, loaded and idle, in a browser that has seen nothing before."""
     if chromium_path() is None:
         pytest.skip("there is no Chromium: install it, or name it in AUDIOX_CHROMIUM")
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": look.vue,
-                              "Comfy.ColorPalette": look.theme, "Comfy.Execution.PreviewMethod": "auto"})
+                              "Comfy.ColorPalette": look.theme, "Comfy.Execution.PreviewMethod": "auto",
+                              "Comfy.Locale": language})
     with Browser(chromium_path()) as browser:
         browser.open(f"http://{server.address}")
         browser.wait_for("window.app?.extensionManager && app.graph && document.querySelector('canvas')?.width")
@@ -449,6 +460,40 @@ def test_a_strip_without_its_media_has_a_scale(page):
     drag(page, node, START, 1, 10)
     assert numbers(page, node, "start", "end") == [pytest.approx(3, abs=0.05), 0]
     assert not [each for each in page.problems[count:] if "gone.wav" not in each or "Uncaught" in each]
+
+
+NODE_TITLE = """(() => {
+    const node = app.graph.nodes.find(n => n.type === '%s')
+    const [x, y] = app.canvas.convertOffsetToCanvas([node.pos[0] + 60, node.pos[1] - 12])
+    const box = app.canvas.canvas.getBoundingClientRect()
+    return [x + box.x, y + box.y]
+})()"""
+
+
+@pytest.mark.parametrize("version", [COMFYUI, OLDEST_COMFYUI])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_help_panel_shows_a_page_and_its_picture(language, version, servers, tmp_path):
+    look, server = Look(version, False, "dark"), servers(version)
+    page = ROOT / "web" / "docs" / {"en": "AudioXSample.md", "zh": "AudioXSample/zh.md"}[language]
+    title = page.read_text("utf-8").splitlines()[0].removeprefix("# ")
+    picture = picture_path(language, "AudioXSample").relative_to(ROOT / "web").as_posix()
+    try:
+        with opened_page(server, look, language) as browser:
+            open_workflow(browser, "t2a_turbo")
+            browser.run("app.canvas.centerOnNode(app.graph.nodes.find(n => n.type === 'AudioXSample'))")
+            browser.click(*settled(browser, NODE_TITLE % "AudioXSample"))
+            info = "document.querySelector('[data-testid=info-button]')"
+            browser.wait_for(f"Boolean({info})")
+            browser.run(f"{info}.click()")
+            assert browser.wait_for("document.querySelector('.node-help-content h1')?.textContent") == title
+            image = "document.querySelector('.node-help-content img')"
+            assert browser.run(f"return {image}.getAttribute('src')") == f"/extensions/{PACK_NAME}/{picture}"
+            assert browser.wait_for(f"{image}.naturalWidth") > 600
+            show(browser, look, f"help-{language}", tmp_path)
+            # English is asked for as AudioXSample/en.md first, then as AudioXSample.md, which serves every language.
+            assert not [problem for problem in ours(browser) if "/docs/AudioXSample/en.md" not in problem]
+    finally:
+        server.post("/settings", {"Comfy.Locale": "en"})
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,19 @@ def test_comfyui_serves_the_words(server, request):
         assert wanted.items() <= served[path.parent.name].items()
 
 
+@pytest.mark.parametrize("server", ["comfy", "comfy_0163"])
+def test_commands_and_settings_are_in_chinese(server, request):
+    scripts = "".join(path.read_text("utf-8") for path in (make_locales.ROOT / "web" / "js").glob("*.js"))
+    ids = {name.replace(".", "_") for name in re.findall(r'"(AudioX\.\w+)"', scripts)}
+    ids -= {name.replace(".", "_") for name in re.findall(r'name: "(AudioX\.\w+)"', scripts)}  # of the extensions
+    served = request.getfixturevalue(server).get("/i18n")["zh"]
+    assert set(served["commands"]) | set(served["settings"]) == ids
+    for kind in ("commands", "settings", "main"):
+        words = make_locales.read(make_locales.FOLDER / "zh" / f"{kind}.json")
+        assert words == (served[kind] if kind != "main" else {key: served[key] for key in words})
+        assert all(re.search(r"[\u4e00-\u9fff]", text) for _, text in make_locales.entries(words))
+
+
 def test_differences_name_what_is_missing_and_what_is_stale():
     source = {"A": {"display_name": "a", "inputs": {"x": {"name": "x", "tooltip": "An x."}}}}
     found = {"A": {"display_name": "甲", "inputs": {"y": {"name": "y"}}}}

@@ -69,7 +69,7 @@ def test_machines(turbo, vram, ram, dtypes, streamed, stays, goes):
 @pytest.mark.parametrize(("dtypes", "rows"), [(FULL, 1), (HALF, 1), (HALF, 2)])
 def test_with_the_largest_need_nothing_streams(turbo, dtypes, rows):
     job = Job(video=True, rows=rows)
-    need = largest_need(turbo, job, dtypes)
+    need = largest_need(turbo, job, dtypes, torch.device("cuda"))
 
     def streams(vram: int) -> bool:
         return plan(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streams_prompt

@@ -113,6 +113,7 @@ def test_the_archive_holds_what_users_need_and_nothing_else():
     assert [name for name in shipped if name.startswith("tools/")] == ["tools/client_example.py"]
     assert any(name.startswith("audiox_core/demo/") and name.endswith(".safetensors") for name in shipped)
     assert {"locales/zh/nodeDefs.json", "workflows/api/v2a_turbo.json", "web/docs/AudioXLoad.md"} <= set(shipped)
+    assert {"web/docs/AudioXLoad/zh.md", "web/docs/pictures/AudioXLoad.jpg"} <= set(shipped)
     assert not [name for name in shipped if name.startswith("docs/") and name.endswith(".png")]
     assert sum((ROOT / name).stat().st_size for name in shipped) < 15e6
 

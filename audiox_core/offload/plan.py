@@ -131,9 +131,9 @@ def alone(peaks: Peaks, stage: str, part: str, piece: int = CPU_PIECE, sounds: i
     return peaks.model.weights(part, peaks.dtypes) + peaks.of(stage, part, piece, sounds) + WORKSPACE
 
 
-def largest_need(model: Model, job: Job, dtypes: Dtypes) -> int:
-    """Bytes on the device of the stage that takes most, when the parts take turns and each is there as a whole."""
-    peaks = Peaks(model, job, dtypes)
+def largest_need(model: Model, job: Job, dtypes: Dtypes, device: torch.device) -> int:
+    """Bytes on a device of the stage that takes most, when the parts take turns and each is there as a whole."""
+    peaks = Peaks(model, job, dtypes, segments_at_once(device))
     return max(alone(peaks, stage, part) for stage, part in model.stages(job))
 
 
