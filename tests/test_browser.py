@@ -22,7 +22,7 @@ from test_workflows import without_titles
 from audiox_core.demo import NAMES
 from audiox_core.tasks import TASKS
 
-EXTENSIONS = {"AudioX.Tasks", "AudioX.Sound", "AudioX.Model", "AudioX.Commands"}
+EXTENSIONS = {"AudioXNative.Tasks", "AudioXNative.Sound", "AudioXNative.Model", "AudioXNative.Commands"}
 
 
 class Look(NamedTuple):

@@ -110,6 +110,7 @@ def test_the_archive_holds_what_users_need_and_nothing_else():
     tops = {name.split("/")[0] for name in shipped}
     assert tops >= {"LICENSE", "README.md", "__init__.py", "nodes", "pyproject.toml", "requirements.txt"}
     assert tops.isdisjoint({".ci", ".comfyignore", ".github", ".gitignore", "benchmarks", "tests", "training"})
+    assert "comfy-test.toml" not in tops
     assert [name for name in shipped if name.startswith("tools/")] == ["tools/client_example.py"]
     assert any(name.startswith("audiox_core/demo/") and name.endswith(".safetensors") for name in shipped)
     assert {"locales/zh/nodeDefs.json", "workflows/api/v2a_turbo.json", "web/docs/AudioXLoad.md"} <= set(shipped)
