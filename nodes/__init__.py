@@ -30,7 +30,3 @@ class AudioXExtension(ComfyExtension):
             MuxVideo,
             SaveSound,
         ]
-
-
-async def comfy_entrypoint() -> AudioXExtension:
-    return AudioXExtension()

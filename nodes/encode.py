@@ -103,7 +103,7 @@ def cut_tokens(tokens: dict[str, list], clip) -> tuple[dict[str, list], str]:
     if len(row) <= TEXT_TOKENS:
         return {key: [row]}, ""
     lost = row[TEXT_TOKENS - 1 : -1]
-    words = "".join(word for _, word in clip.tokenizer.untokenize(lost)).replace("▁", " ").strip()
+    words = "".join(word for _, word in clip.tokenizer.untokenize(lost)).replace("\u2581", " ").strip()
     return {key: [[*row[: TEXT_TOKENS - 1], row[-1]]]}, words
 
 

@@ -290,8 +290,8 @@ def write_tokenizer(path: Path) -> int:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     letters = [chr(code) for code in range(33, 127)]
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    pieces += [(f"▁{word}", -3.0 - index / 100) for index, word in enumerate(WORDS.split())]
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    pieces += [(f"\u2581{word}", -3.0 - index / 100) for index, word in enumerate(WORDS.split())]
     pieces += [(letter, -8.0 - index / 100) for index, letter in enumerate(letters)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

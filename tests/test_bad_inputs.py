@@ -275,7 +275,7 @@ def test_a_sentence_names_the_node(bad, case):
     ("name", "prompt"),
     [
         ("empty text", lambda: text_to_latent(text="")),
-        ("odd text", lambda: text_to_latent(text="雨 (heavy:1.4) \\( \0 " + "rain " * 300)),
+        ("odd text", lambda: text_to_latent(text="\u96e8 (heavy:1.4) \\( \0 " + "rain " * 300)),
         ("eight channels", hearing(channels=8)),
         ("one channel", hearing(channels=1)),
         ("one sample", hearing(samples=1)),

@@ -29,7 +29,7 @@ from test_workflows import without_titles
 from audiox_core.demo import NAMES
 from audiox_core.tasks import TASKS
 
-EXTENSIONS = {"AudioX.Tasks", "AudioX.Sound", "AudioX.Model", "AudioX.Commands", "AudioX.Range"}
+EXTENSIONS = {f"AudioXNative.{name}" for name in ("Tasks", "Sound", "Model", "Commands", "Range")}
 
 
 class Look(NamedTuple):

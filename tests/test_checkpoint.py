@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from small_model import RELEASED, count, model_shapes, save_pickle, synchformer_shapes, vae_shapes, weights
-from torch import nn
+from torch.nn import Conv1d, ConvTranspose1d
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.checkpoint import opened as opened_module
@@ -116,7 +116,7 @@ def test_qkv_rows_and_key_rows_come_in_plain_order():
             assert int(key[row, 0]) == 2 * row
 
 
-@pytest.mark.parametrize("layer", [nn.Conv1d(3, 5, 7), nn.ConvTranspose1d(6, 4, 8)], ids=["conv", "transposed"])
+@pytest.mark.parametrize("layer", [Conv1d(3, 5, 7), ConvTranspose1d(6, 4, 8)], ids=["conv", "transposed"])
 def test_weight_norm_folds_to_what_torch_computes(layer):
     torch.manual_seed(0)
     torch.nn.utils.parametrizations.weight_norm(layer)

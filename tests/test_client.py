@@ -1,11 +1,14 @@
 """The client that the README shows, against a real ComfyUI with the demo checkpoint."""
 
+import asyncio
 import subprocess
 import sys
 
 import av
 import numpy as np
 import pytest
+from aiohttp import test_utils, web
+from client_example import video_to_audio
 from comfy_server import free_port
 from graphs import ROOT, read_audio, video_packets
 from media_maker import make_demo_video
@@ -59,3 +62,49 @@ def test_a_server_that_is_not_there_is_told(clip, tmp_path):
     answer = client(clip, tmp_path / "out.mp4", "--server", f"http://127.0.0.1:{free_port()}")
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
+
+
+def slow_server() -> web.Application:
+    """As ComfyUI behaves on a busy machine: a prompt has succeeded some time before its history is written."""
+    history, sockets, runs = {}, [], []
+
+    async def events(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        sockets.append(socket)
+        async for _ in socket:
+            pass
+        return socket
+
+    async def run():
+        await sockets[0].send_json({"type": "execution_success", "data": {"prompt_id": "1"}})
+        await asyncio.sleep(0.2)
+        saved = {"filename": "a.mp4", "subfolder": "", "type": "output"}
+        history["1"] = {"outputs": {"9": {"images": [saved], "animated": [True]}}}
+        await sockets[0].send_json({"type": "executing", "data": {"prompt_id": "1", "node": None}})
+
+    async def answer(request):
+        if request.path == "/prompt":
+            runs.append(asyncio.create_task(run()))
+        content = {"/prompt": {"prompt_id": "1"}, "/history/1": history}
+        return web.json_response(content.get(request.path, {"name": "clip.mp4", "subfolder": ""}))
+
+    async def view(_):
+        return web.Response(body=b"the film")
+
+    app = web.Application()
+    app.add_routes([web.get("/ws", events), web.get("/view", view), web.get("/history/1", answer),
+                    web.post("/prompt", answer), web.post("/upload/image", answer)])
+    return app
+
+
+def test_the_history_is_waited_for(tmp_path):
+    clip, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    clip.write_bytes(b"a clip")
+
+    async def ask():
+        async with test_utils.TestServer(slow_server()) as server:
+            await video_to_audio(str(server.make_url("")), clip, target, checkpoint="a", text="", seed=0)
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+    assert target.read_bytes() == b"the film"

@@ -77,8 +77,8 @@ def test_commands_and_settings_are_in_chinese(server, request):
 
 def test_differences_name_what_is_missing_and_what_is_stale():
     source = {"A": {"display_name": "a", "inputs": {"x": {"name": "x", "tooltip": "An x."}}}}
-    found = {"A": {"display_name": "甲", "inputs": {"y": {"name": "y"}}}}
+    found = {"A": {"display_name": "\u7532", "inputs": {"y": {"name": "y"}}}}
     assert make_locales.differences(source, found) == [
         "missing A.inputs.x.name: x", "missing A.inputs.x.tooltip: An x.", "stale A.inputs.y.name",
     ]  # fmt: skip
-    assert make_locales.ordered(source, found) == {"A": {"display_name": "甲", "inputs": {}}}
+    assert make_locales.ordered(source, found) == {"A": {"display_name": "\u7532", "inputs": {}}}

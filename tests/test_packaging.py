@@ -12,7 +12,7 @@ import make_pictures
 import numpy as np
 import pytest
 import yaml
-from dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from dev import COMFYUI, MAY_ADD, OLDEST_COMFYUI, comfyui_tree, dry_versions, outcome
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -20,9 +20,6 @@ from audiox_core.media.frames import read_image
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = "https://github.com/audiox-native/audiox-native"
-
-ALLOWED_BESIDE = {"accelerate"}
-"""What the library may ask for that ComfyUI does not have; no node needs it."""
 
 BROUGHT_ALONG = {"huggingface-hub"}
 """What ComfyUI's requirements bring with them, whatever their version (transformers)."""
@@ -110,6 +107,7 @@ def test_the_archive_holds_what_users_need_and_nothing_else():
     tops = {name.split("/")[0] for name in shipped}
     assert tops >= {"LICENSE", "README.md", "__init__.py", "nodes", "pyproject.toml", "requirements.txt"}
     assert tops.isdisjoint({".ci", ".comfyignore", ".github", ".gitignore", "benchmarks", "tests", "training"})
+    assert "comfy-test.toml" not in tops
     assert [name for name in shipped if name.startswith("tools/")] == ["tools/client_example.py"]
     assert any(name.startswith("audiox_core/demo/") and name.endswith(".safetensors") for name in shipped)
     assert {"locales/zh/nodeDefs.json", "workflows/api/v2a_turbo.json", "web/docs/AudioXLoad.md"} <= set(shipped)
@@ -141,7 +139,7 @@ def changes(ours: dict[str, Requirement], comfyui: dict[str, Requirement]) -> li
     """What installing our requirements into a ComfyUI would add or could replace."""
     found = []
     for name, requirement in ours.items():
-        if name in ALLOWED_BESIDE or name in BROUGHT_ALONG:
+        if name in MAY_ADD or name in BROUGHT_ALONG:
             continue
         if name not in comfyui:
             found.append(f"{name} is not there")
@@ -170,6 +168,25 @@ def test_changes_are_noticed():
     assert changes(ours, comfyui) == [*replaced, "decord is not there"]
 
 
+def test_what_pip_would_add_and_replace_is_told_apart():
+    def item(name, version, is_direct=False):
+        return {"metadata": {"name": name, "version": version}, "is_direct": is_direct}
+
+    report = {"install": [item("accelerate", "1.15.0"), item("NumPy", "1.26.4"), item("Typing_Extensions", "4.1"),
+                          item("audiox-native", "0.1.0", is_direct=True)]}  # fmt: skip
+    installed = {"numpy": "2.4.6", "typing-extensions": "4.16", "torch": "2.11.0"}
+    replaced = ["numpy 2.4.6 by 1.26.4", "typing-extensions 4.16 by 4.1"]
+    assert outcome(report, installed) == (["accelerate 1.15.0"], replaced)
+    assert outcome({"install": []}, installed) == ([], [])
+
+
+def test_a_dry_run_asks_the_ends_of_the_supported_range():
+    assert dry_versions([]) == [OLDEST_COMFYUI, COMFYUI]
+    assert dry_versions(["--comfyui", "0.18.2"]) == ["0.18.2"]
+    with pytest.raises(SystemExit):
+        dry_versions(["--comfyui", "9.9"])
+
+
 def imported(folder: str) -> dict[str, str]:
     """Module at the top of an absolute import -> a file with it, anywhere in the files of a folder."""
     found = {}
@@ -182,7 +199,7 @@ def imported(folder: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("folder", "own"), [("audiox_core", ALLOWED_BESIDE), ("nodes", COMFYUI_MODULES)])
+@pytest.mark.parametrize(("folder", "own"), [("audiox_core", MAY_ADD), ("nodes", COMFYUI_MODULES)])
 def test_only_what_comfyui_brings_is_imported(folder, own):
     comfyui = requirements((comfyui_tree(OLDEST_COMFYUI) / "requirements.txt").read_text("utf-8"))
     known = {name.replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)} | set(sys.stdlib_module_names) | own
@@ -220,6 +237,22 @@ def test_every_module_imports_with_torchaudio_broken_and_without_gpu_and_network
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert {"audiox_core.pipeline", "audiox_core.media.audio", "audiox_core.cli.generate"} <= set(answer.stdout.split())
+
+
+ALONE = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("pack", "__init__.py", submodule_search_locations=["."])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+assert callable(module.comfy_entrypoint)
+print([name for name in sys.modules if name.split(".")[0] in ("comfy", "comfy_api", "torch", "nodes")])
+"""
+
+
+def test_the_pack_alone_imports_without_comfyui():
+    """Tools that scan packs import them so, on machines where comfy.model_management finds no device and raises."""
+    answer = subprocess.run([sys.executable, "-c", ALONE], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert answer.stdout.strip() == "[]", answer.stderr
 
 
 def test_the_oldest_comfyui_samples_with_torchaudio_broken(small_model_dir, tmp_path):

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch.nn import Linear
 
 from audiox_core.model import products
 
@@ -24,7 +24,7 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("shape", [(5, 24), (2, 7, 24), (2, 3, 1, 24)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_products_are_those_of_pytorch(shape, bias):
-    layer = nn.Linear(24, 40, bias=bias)
+    layer = Linear(24, 40, bias=bias)
     x = torch.randn(shape)
     with torch.inference_mode():
         assert (products.linear(x, layer.weight, layer.bias) - layer(x)).abs().max() < 1e-5
@@ -40,13 +40,13 @@ def test_what_onednn_does_not_take_is_left_to_pytorch(x):
 
 
 def test_gradients_are_left_to_pytorch():
-    layer = nn.Linear(4, 4)
+    layer = Linear(4, 4)
     products.linear(torch.ones(2, 4), layer.weight, layer.bias).sum().backward()
     assert layer.weight.grad.abs().sum() > 0
 
 
 def test_only_the_function_and_its_thread_are_changed(calls):
-    layer, x = nn.Linear(24, 40), torch.randn(3, 24)
+    layer, x = Linear(24, 40), torch.randn(3, 24)
     started, done = threading.Event(), threading.Event()
 
     def elsewhere():
@@ -71,7 +71,7 @@ def test_only_the_function_and_its_thread_are_changed(calls):
 
 def test_other_machines_keep_pytorch_s_choice(calls, monkeypatch):
     monkeypatch.setattr(products, "onednn_is_faster", lambda: False)
-    layer = nn.Linear(24, 40)
+    layer = Linear(24, 40)
     products.fast_products(layer.forward)(torch.randn(3, 24))
     assert not calls
 

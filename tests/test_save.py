@@ -159,7 +159,7 @@ def test_custom_sampling_tells_too_and_a_circle_ends(origin_of):
 
 def saving(batch: int = 1, **inputs) -> dict:
     """A prompt that makes sounds and saves them: a text in Latin letters and one beyond."""
-    prompt = text_to_latent(seed=5, batch=batch, text='rain "é" 雨')
+    prompt = text_to_latent(seed=5, batch=batch, text='rain "é" \u96e8')
     del prompt["save"]
     prompt["sound"] = node("AudioXVAEDecode", vae=["load", 1], latent=["sample", 0], seconds=2.0)
     prompt["file"] = node("AudioXSaveSound", audio=["sound", 0], **{"filename_prefix": "audio/test", **inputs})

@@ -52,7 +52,7 @@ async def queue(session: aiohttp.ClientSession, prompt: dict, client: str) -> st
 
 
 async def follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str) -> None:
-    """Print the progress of a prompt until it has ended."""
+    """Print the progress of a prompt until it has ended and its history is there."""
     async for message in socket:
         if message.type != aiohttp.WSMsgType.TEXT:  # previews come as bytes
             continue
@@ -62,8 +62,8 @@ async def follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str) -> Non
             continue
         if event["type"] == "progress":
             print(f"node {data['node']}: {data['value']} of {data['max']}")
-        elif event["type"] == "execution_success":
-            return
+        elif event["type"] == "executing" and data["node"] is None:
+            return  # comes after the history is written, which execution_success does not
         elif event["type"] == "execution_error":
             raise RunError(f"{data['node_type']}: {data['exception_message'].strip()}")
         elif event["type"] == "execution_interrupted":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|browser|matrix|setup`.
+"""One command from a bare Python to the demo or to the tests: `python3 tools/dev.py demo|test|browser|matrix|...`.
 
 Each makes what is missing: a virtual environment (`.venv`, or the folder that AUDIOX_VENV names) and ComfyUI
 trees (`.cache/comfyui-<version>`). COMFYUI_PATH names a checkout to use in place of the newest tree. Packages
@@ -34,6 +34,8 @@ TOOLS = ("accelerate>=1.0", "pytest>=8.2,<10", "ruff==0.17.5")
 # What `matrix` puts in the place of the installed versions, one entry at a time.
 OTHER_PACKAGES = ("torch==2.6.0,torchaudio==2.6.0,torchvision==0.21.0", "transformers==4.50.0", "av==16.0.0",
                   "numpy==1.26.4")
+# All that installing the pack or the library may add to a ComfyUI's environment.
+MAY_ADD = {"accelerate"}
 PINS = re.compile(r"[\w.-]+==[\w.]+(,[\w.-]+==[\w.]+)*")
 # Only a browser needs these; the server under test is used through its API, but for the command `browser`.
 BROWSER_ONLY = ("comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs")
@@ -45,6 +47,8 @@ USAGE = """
   python3 tools/dev.py browser [the same]  the tests that need ComfyUI's page and a Chromium
   python3 tools/dev.py matrix [--comfyui VERSION ...] [--package NAME==VERSION ...]
                                            the pack with other ComfyUI releases and other packages
+  python3 tools/dev.py dry-run [--comfyui VERSION ...]
+                                           what installing the pack would change in a ComfyUI's environment
   python3 tools/dev.py setup               only install"""
 
 
@@ -183,18 +187,21 @@ def fetch_packages(packages: str, venv: Path) -> None:
         os.replace(f"{folder}/packages", target)
 
 
+def comfyui_requirements(version: str) -> list[str]:
+    """What a ComfyUI release asks for, with the versions of torch that fit each other."""
+    listed = (comfyui_tree(version) / "requirements.txt").read_text("utf-8").splitlines()
+    wanted = [line.strip() for line in listed if line.strip() and not line.startswith("#")]
+    return [*TORCH, *(line for line in wanted if line not in ("torch", "torchaudio", "torchvision"))]
+
+
 def requirements() -> list[str]:
     """Everything the environment holds: torch, what ComfyUI asks for, our tools."""
-    listed = (comfyui_tree(COMFYUI) / "requirements.txt").read_text("utf-8").splitlines()
-    wanted = [line.strip() for line in listed if line.strip() and not line.startswith("#")]
-    skipped = ("torch", "torchaudio", "torchvision")
-    kept = [line for line in wanted if line not in skipped and not line.startswith(BROWSER_ONLY)]
-    return [*TORCH, *kept, *TOOLS]
+    kept = [line for line in comfyui_requirements(COMFYUI) if not line.startswith(BROWSER_ONLY)]
+    return [*kept, *TOOLS]
 
 
-def install(venv: Path) -> None:
-    """Install the requirements, unless this very list was installed before."""
-    wanted = requirements()
+def install(venv: Path, wanted: list[str]) -> None:
+    """Install requirements, unless this very list was installed before."""
     stamp = venv / "audiox-requirements.sha256"
     digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
     if stamp.is_file() and stamp.read_text("utf-8") == digest:
@@ -214,7 +221,7 @@ def setup(versions: tuple[str, ...]) -> Path:
     make_venv(venv)
     for version in versions:
         fetch_comfyui(version, venv)
-    install(venv)
+    install(venv, requirements())
     return venv_python(venv)
 
 
@@ -251,8 +258,59 @@ def run_matrix(cells: list[tuple[str, str]]) -> int:
                           env=environment).returncode
 
 
+def dry_versions(arguments: list[str]) -> list[str]:
+    """The ComfyUI releases that `dry-run` asks for, by default the oldest and the newest."""
+    parser = argparse.ArgumentParser(prog="dev.py dry-run", description="What an install of the pack would change.")
+    parser.add_argument("--comfyui", nargs="+", choices=SUPPORTED_COMFYUI, metavar="VERSION",
+                        default=[OLDEST_COMFYUI, COMFYUI], help=f"releases of {', '.join(SUPPORTED_COMFYUI)}")
+    return parser.parse_args(arguments).comfyui
+
+
+def outcome(report: dict, installed: dict[str, str]) -> tuple[list[str], list[str]]:
+    """What pip's report says it would add, and what it would put in the place of an installed version.
+
+    `installed` is name -> version of the environment. The pack itself, which is installed from its folder, is left out.
+    """
+    added, replaced = [], []
+    for item in report["install"]:
+        name, version = item["metadata"]["name"].lower().replace("_", "-"), item["metadata"]["version"]
+        if name in installed:
+            replaced.append(f"{name} {installed[name]} by {version}")
+        elif not item["is_direct"]:
+            added.append(f"{name} {version}")
+    return added, replaced
+
+
+def pip_json(venv: Path, *arguments: str) -> dict | list:
+    """What a pip command of an environment writes as JSON."""
+    told = subprocess.run([*pip(venv), *arguments], cwd=ROOT, capture_output=True, text=True)
+    if told.returncode:
+        raise SetupError(f"pip {' '.join(arguments)} failed: {told.stderr.strip()}")
+    return json.loads(told.stdout)
+
+
+def run_dry(versions: list[str]) -> int:
+    """Make an environment with nothing but a ComfyUI's own requirements, and let pip say what the pack would change."""
+    found = False
+    for version in versions:
+        venv = ROOT / ".cache" / f"environment-{version}"
+        make_venv(venv)
+        fetch_comfyui(version, venv)
+        install(venv, comfyui_requirements(version))
+        listed = pip_json(venv, "list", "--format", "json")
+        installed = {item["name"].lower().replace("_", "-"): item["version"] for item in listed}
+        print(f"\nComfyUI {version}, {len(installed)} packages, torch {installed['torch']}")
+        for wanted in (("-r", "requirements.txt"), (".[headless]",)):
+            report = pip_json(venv, "install", "--quiet", "--dry-run", "--report", "-", *wanted)
+            added, replaced = outcome(report, installed)
+            found |= bool(replaced or {name.split()[0] for name in added} - MAY_ADD)
+            print(f"pip install {' '.join(wanted)}: adds {', '.join(added) or 'nothing'}; "
+                  f"replaces {', '.join(replaced) or 'nothing'}")
+    return int(found)
+
+
 def run(command: str, rest: list[str]) -> int:
-    """Prepare and do what a command other than `matrix` says."""
+    """Prepare and do what a command other than `matrix` and `dry-run` says."""
     versions = (COMFYUI,) if command == "demo" else (COMFYUI, OLDEST_COMFYUI)
     python = setup(versions)
     if command == "setup":
@@ -267,11 +325,13 @@ def run(command: str, rest: list[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py", usage=USAGE)
-    parser.add_argument("command", choices=("demo", "test", "browser", "matrix", "setup"))
+    parser.add_argument("command", choices=("demo", "test", "browser", "matrix", "dry-run", "setup"))
     command, rest = parser.parse_args(sys.argv[1:2]).command, sys.argv[2:]
     if command == "setup" and rest:
         parser.error(f"setup takes no arguments, got {' '.join(rest)}")
     try:
+        if command == "dry-run":
+            return run_dry(dry_versions(rest))
         return run_matrix(matrix_cells(rest)) if command == "matrix" else run(command, rest)
     except SetupError as error:
         print(f"dev.py: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from audiox_core.evaluation import films
 from audiox_core.media.pixels import resize_pictures
@@ -70,7 +71,7 @@ class Looker(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.clip = new_clip()
-        self.read = nn.Linear(WIDTH, len(KINDS) + len(STYLES))
+        self.read = Linear(WIDTH, len(KINDS) + len(STYLES))
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.read(self.clip(pixel_values=normalise_clip(pictures)).last_hidden_state.mean(dim=1))
@@ -105,7 +106,7 @@ class Watcher(nn.Module):
         self.sync = Synchformer(SYNC)
         for name, parameter in self.sync.named_parameters():
             parameter.data = drawn_weight(name, tuple(parameter.shape))
-        self.read = nn.Linear(WIDTH, 1)
+        self.read = Linear(WIDTH, 1)
 
     def forward(self, segments: Tensor) -> Tensor:
         return self.read(self.sync(normalise(segments)))[..., 0]  # (S, 8)

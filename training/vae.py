@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from audiox_core.evaluation import films, scenes
 from audiox_core.lengths import SAMPLES_PER_LATENT
@@ -96,7 +96,7 @@ def spectral_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def losses(vae: OobleckVAE, audio: Tensor, noise: Tensor, forward) -> dict[str, Tensor]:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu", torch.bfloat16):
         mean, std, sound = forward(audio, noise)
     mean, std, sound = mean.float(), std.float(), sound.float()
     kl = 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).mean()

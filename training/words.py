@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from audiox_core.evaluation import films, scenes
 from audiox_core.model.encoders import T5Sizes, build_t5, encode_text, tokenize
@@ -37,8 +38,8 @@ def vocabulary() -> list[str]:
 def tokenizer_json() -> str:
     """A unigram tokenizer.json of T5's form: the world's words whole, anything else letter by letter."""
     letters = [chr(code) for code in range(33, 127)]
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
-    pieces += [(f"▁{word}", -3.0 - index / 100) for index, word in enumerate(vocabulary())]
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    pieces += [(f"\u2581{word}", -3.0 - index / 100) for index, word in enumerate(vocabulary())]
     pieces += [(letter, -8.0 - index / 100) for index, letter in enumerate(letters)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -102,8 +103,8 @@ class Reader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.t5 = new_t5()
-        self.first = nn.Linear(WIDTH, sum(PARTS))
-        self.mean = nn.Linear(WIDTH, sum(PARTS))
+        self.first = Linear(WIDTH, sum(PARTS))
+        self.mean = Linear(WIDTH, sum(PARTS))
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.t5(input_ids=ids, attention_mask=mask).last_hidden_state * mask[..., None]

@@ -5,6 +5,7 @@ import comfy.model_patcher
 import comfy.samplers
 import torch
 from comfy.k_diffusion.sampling import sample_lcm
+from torch.nn import Linear
 
 
 class LabAudio:
@@ -55,7 +56,7 @@ class LabModel:
 
     def make(self):
         cpu = torch.device("cpu")
-        return (comfy.model_patcher.ModelPatcher(torch.nn.Linear(1, 1), cpu, cpu),)
+        return (comfy.model_patcher.ModelPatcher(Linear(1, 1), cpu, cpu),)
 
 
 class LabNoneClip:

@@ -18,7 +18,7 @@ async function open(workflow) {
 }
 
 app.registerExtension({
-  name: "AudioX.Commands",
+  name: "AudioXNative.Commands",
   commands: COMMANDS.map(({ id, label, workflow }) => ({ id, label, icon: "pi pi-volume-up", function: () => open(workflow) })),
   menuCommands: [{ path: ["Extensions", "AudioX"], commands: COMMANDS.map(({ id }) => id) }],
 })

@@ -7,7 +7,7 @@ const { AudioXLoad } = await (await api.fetchApi("/object_info/AudioXLoad")).jso
 const [type, { options = type }] = AudioXLoad.input.optional.weight_dtype
 
 app.registerExtension({
-  name: "AudioX.Model",
+  name: "AudioXNative.Model",
 
   settings: [
     {

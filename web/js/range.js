@@ -115,7 +115,7 @@ function addStrip(node) {
 }
 
 app.registerExtension({
-  name: "AudioX.Range",
+  name: "AudioXNative.Range",
 
   // Numbers, links and files change in many ways (typing, undo, other nodes), so the strips in sight follow them.
   setup() {

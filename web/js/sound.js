@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js"
 
 app.registerExtension({
-  name: "AudioX.Sound",
+  name: "AudioXNative.Sound",
 
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name === "AudioXSaveSound") nodeData.input.required.audioUI = ["AUDIO_UI", {}]

@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js"
 
 app.registerExtension({
-  name: "AudioX.Tasks",
+  name: "AudioXNative.Tasks",
 
   nodeCreated(node) {
     if (node.comfyClass !== "AudioXEncodeText") return
