@@ -78,7 +78,7 @@ def test_other_machines_keep_pytorch_s_choice(calls, monkeypatch):
 
 @pytest.mark.parametrize("method", ["unflatten", "split"])
 def test_torch_compile_traces_through_as_if_nothing_were_there(calls, method):
-    layer, x = nn.Linear(24, 40), torch.randn(3, 24)
+    layer, x = Linear(24, 40), torch.randn(3, 24)
     sizes = {"unflatten": (-1, (4, 10)), "split": (20, -1)}[method]
 
     @products.fast_products
