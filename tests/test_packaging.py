@@ -242,7 +242,7 @@ def test_every_module_imports_with_torchaudio_broken_and_without_gpu_and_network
 ALONE = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("pack", "__init__.py", submodule_search_locations=["."])
-module = importlib.util.module_from_spec(spec)
+module = sys.modules["pack"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 assert callable(module.comfy_entrypoint)
 print([name for name in sys.modules if name.split(".")[0] in ("comfy", "comfy_api", "torch", "nodes")])
@@ -253,6 +253,13 @@ def test_the_pack_alone_imports_without_comfyui():
     """Tools that scan packs import them so, on machines where comfy.model_management finds no device and raises."""
     answer = subprocess.run([sys.executable, "-c", ALONE], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert answer.stdout.strip() == "[]", answer.stderr
+
+
+def test_a_comfyui_that_is_too_old_is_told_so_with_a_traceback():
+    code = ALONE + "import asyncio; asyncio.run(module.comfy_entrypoint())"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 1
+    assert "It needs ComfyUI 0.16.3 or newer.\nTraceback" in answer.stderr
 
 
 def test_the_oldest_comfyui_samples_with_torchaudio_broken(small_model_dir, tmp_path):
