@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from audiox_core.checkpoint import open_checkpoint
 from audiox_core.model.conditioners import VideoConditioner, VideoSizes
 from audiox_core.model.dit import DiT, DiTSizes
 from audiox_core.model.encoders import ClipSizes, transformers_module
@@ -25,6 +26,7 @@ from audiox_core.model.mmdit import MMDiT, MMDiTSizes
 from audiox_core.model.products import linear
 from audiox_core.model.synchformer import Synchformer, SynchformerSizes
 from audiox_core.model.vae import OobleckVAE, VAESizes
+from audiox_core.offload import Dtypes, Model
 
 from . import inputs
 from .runner import Options
@@ -74,8 +76,10 @@ def floor(stage: str, options: Options, rates: Rates) -> dict[str, float]:
     if stage == "video_reading":
         return {"ours float32": decoding_seconds(folder / "clip.mp4")}
     if stage in ("load", "load_converted"):
-        files = [folder / "converted.safetensors"] if stage == "load_converted" else [*folder.rglob("*.ckpt")]
-        return dict.fromkeys(both, sum(file.stat().st_size for file in files) / disk_rate(files[-1]))
+        file = folder / ("converted.safetensors" if stage == "load_converted" else "audiox_turbo/audiox_turbo.ckpt")
+        model = Model.of(open_checkpoint(file if file.suffix == ".safetensors" else folder, variant="turbo"))
+        needed = sum(model.weights(part, Dtypes()) for part in ("network", "vae", "clip_vision"))
+        return dict.fromkeys(both, needed / disk_rate(file))
     if stage not in WORK:
         return {}
     work = WORK[stage](options)
@@ -83,7 +87,7 @@ def floor(stage: str, options: Options, rates: Rates) -> dict[str, float]:
     return {label: work.seconds(rate, rates.memory, size) for label, rate, size in speeds}
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype, repeat: int = 9) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, repeat: int = 25) -> float:
     """Operations a second of a matrix product, the fastest of several, by whichever library does it faster."""
     x, weight = (torch.ones(rows, INNER, dtype=dtype, device=device) for rows in (ROWS, OUTER))
     with torch.inference_mode():
