@@ -7,12 +7,11 @@ node between its direct neighbours, cut out of a shipped workflow and seen in th
 
 from __future__ import annotations
 
-import base64
 import sys
 import tempfile
 from pathlib import Path
 
-from make_thumbnails import OPEN, SETTINGS, place_files
+from make_thumbnails import OPEN, SETTINGS, place_files, prepare, screenshot
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -109,16 +108,6 @@ def picture_path(language: str, node: str) -> Path:
     return (FOLDER if language == "en" else FOLDER / language) / f"{node}.jpg"
 
 
-def prepare(page: Browser, address: str) -> None:
-    """Open the page with nothing but the canvas in it."""
-    width, height = PAGE
-    page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-    page.open(f"http://{address}")
-    page.wait_for("window.app?.extensionManager && app.graph && document.querySelector('canvas')?.width")
-    page.wait_for("app.graph.nodes.length")
-    page.run("await app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
-
-
 def picture(page: Browser, node: str) -> bytes:
     """A JPEG of a node between its neighbours."""
     workflow = SHOWN_IN[node]
@@ -126,9 +115,7 @@ def picture(page: Browser, node: str) -> bytes:
     if node == "AudioXSaveSound":
         page.run(RUN)
         page.wait_for(f"app.graph.nodes.find(n => n.type === '{node}').imgs?.[0]?.naturalWidth", 180)
-    width, height = page.run(CUT % (node, NODE_WIDTH, GAP, MARGIN))
-    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-    return base64.b64decode(page.call("Page.captureScreenshot", format="jpeg", quality=QUALITY, clip=clip)["data"])
+    return screenshot(page, page.run(CUT % (node, NODE_WIDTH, GAP, MARGIN)), QUALITY)
 
 
 def main(names: list[str]) -> int:
@@ -148,7 +135,7 @@ def main(names: list[str]) -> int:
         for language in LANGUAGES:
             server.post("/settings", {**QUIET, "Comfy.Locale": language})
             with Browser(executable) as page:
-                prepare(page, server.address)
+                prepare(page, server.address, PAGE)
                 for name in names or SHOWN_IN:
                     content, path = picture(page, name), picture_path(language, name)
                     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -28,6 +29,9 @@ SIZE = (640, 360)
 
 FACTOR = 3
 """The page is this much larger than its picture: nodes leave out their words where they are drawn small."""
+
+PAGE = (FACTOR * SIZE[0], FACTOR * SIZE[1])
+"""Width and height of the browser's page in pixels."""
 
 QUALITY = 70
 
@@ -75,9 +79,9 @@ def place_files(server: ComfyServer, folder: Path) -> None:
     server.place_input(make_image(folder / PICTURE, frame))
 
 
-def prepare(page: Browser, address: str) -> None:
-    """Open the page as large as the pictures need it, with nothing but the canvas in it."""
-    width, height = (FACTOR * side for side in SIZE)
+def prepare(page: Browser, address: str, size: Sequence[int]) -> None:
+    """Open the page as large as the pictures need it (width, height), with nothing but the canvas in it."""
+    width, height = size
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
     page.open(f"http://{address}")
     page.wait_for("window.app?.extensionManager && app.graph && document.querySelector('canvas')?.width")
@@ -85,15 +89,19 @@ def prepare(page: Browser, address: str) -> None:
     page.run("await app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
 
 
+def screenshot(page: Browser, size: Sequence[int], quality: int, scale: float = 1) -> bytes:
+    """A JPEG of the upper left part of the page, so large (width, height)."""
+    width, height = size
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
+    return base64.b64decode(page.call("Page.captureScreenshot", format="jpeg", quality=quality, clip=clip)["data"])
+
+
 def picture(page: Browser, name: str) -> bytes:
     """A JPEG of a template."""
     page.run(OPEN % (PACK_NAME, name, name))
-    width, height = (FACTOR * side for side in SIZE)
-    page.run(FIT % (width, height))
+    page.run(FIT % PAGE)
     page.run("await new Promise(r => setTimeout(r, 1500))")  # previews come from the server
-    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1 / FACTOR}
-    shot = page.call("Page.captureScreenshot", format="jpeg", quality=QUALITY, clip=clip)
-    return base64.b64decode(shot["data"])
+    return screenshot(page, PAGE, QUALITY, 1 / FACTOR)
 
 
 def main(names: list[str]) -> int:
@@ -112,7 +120,7 @@ def main(names: list[str]) -> int:
     ):
         place_files(server, Path(folder))
         server.post("/settings", SETTINGS)
-        prepare(page, server.address)
+        prepare(page, server.address, PAGE)
         for name in names or WORKFLOWS:
             content = picture(page, name)
             (FOLDER / f"{name}.jpg").write_bytes(content)
