@@ -1,7 +1,7 @@
 """ComfyUI's TorchCompileModel on our MODEL against the same MODEL without; prints JSON. A process of its own, as
 `comfy_checks`.
 
-    python comfy_compile.py COMFYUI PACK MODEL BACKEND RUN ...
+    python comfy_compile.py COMFYUI PACK MODEL RUN ...
 
 For each of the runs (`RUNS`) of KSampler's code, in their order: the largest difference to the run without, the largest
 value, and how many graphs torch.compile has made and how often it had to interrupt one, both since the beginning.
@@ -32,18 +32,17 @@ def sample(patcher, sounds: int, frames: int) -> torch.Tensor:
         return comfy.sample.sample(patcher, noise, 2, 1.0, "euler", "simple", cond, cond, start, disable_pbar=True)
 
 
-def compiled(patcher, backend: str):
-    """What the node returns; its own choice has no backend that needs no compiler."""
+def compiled(patcher):
+    """What the node returns, with a backend that needs no compiler, which is none of the node's own."""
     from comfy_api.torch_helpers import set_torch_compile_wrapper
     from comfy_extras.nodes_torch_compile import TorchCompileModel
 
     made = TorchCompileModel.execute(patcher, "inductor").args[0]
-    if backend != "inductor":
-        set_torch_compile_wrapper(model=made, backend=backend)
+    set_torch_compile_wrapper(model=made, backend="eager")
     return made
 
 
-def main(tree: Path, pack: Path, model: Path, backend: str, *names: str) -> None:
+def main(tree: Path, pack: Path, model: Path, *names: str) -> None:
     sys.path.insert(0, str(tree))
     from comfy.cli_args import args
 
@@ -58,7 +57,7 @@ def main(tree: Path, pack: Path, model: Path, backend: str, *names: str) -> None
     options = {"variant": None, "dtype": torch.float32}
     patcher = patcher_from(open_checkpoint(model), str(model), options, disable_dynamic=True)
     expected = {name: sample(patcher, *RUNS[name]) for name in names}
-    other, counters, found = compiled(patcher, backend), torch._dynamo.utils.counters, {}
+    other, counters, found = compiled(patcher), torch._dynamo.utils.counters, {}
     for name in names:
         found[name] = compared(sample(other, *RUNS[name]), expected[name])
         found[name] |= {"graphs": counters["stats"]["unique_graphs"], "breaks": sum(counters["graph_break"].values())}

@@ -27,7 +27,7 @@ def test_torch_compile_model_takes_ours(variant, version, runs, released_dir, tm
     else:
         model = make_family_model(tmp_path / variant, variant) / "model.ckpt"
     script = ROOT / "tests" / "comfy_compile.py"
-    command = [sys.executable, script, comfyui_tree(version), ROOT, model, "eager", *runs]
+    command = [sys.executable, script, comfyui_tree(version), ROOT, model, *runs]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout.splitlines()[-1])
