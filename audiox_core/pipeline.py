@@ -18,23 +18,24 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from . import lengths, windows
+from . import lengths
 from .checkpoint import Checkpoint
 from .errors import AudioXError
-from .graphs import RecordedNetwork, can_record
 from .media.decoding import decode_loop, decode_part
 from .media.frames import FrameRequest, encoder_requests
 from .media.levels import finish
-from .model import encoders
-from .model.network import AudioXNetwork
-from .model.synchformer import Synchformer
-from .model.synchformer import encode as encode_sync
-from .model.vae import OobleckVAE
-from .offload.placing import Placing
-from .offload.plan import Plan
-from .presets import OBJECTIVES, RunSettings
+from .memory.placement import Placing
+from .memory.plan import Plan
+from .models import encoders
+from .models.cuda_graph import RecordedNetwork, can_record
+from .models.network import AudioXNetwork
+from .models.synchformer import Synchformer
+from .models.synchformer import encode as encode_sync
+from .models.vae import OobleckVAE
 from .prompts import Prompt, encode_prompt
-from .runs import Known, guided, run_sampler, windowed
+from .sampling import windows
+from .sampling.presets import OBJECTIVES, RunSettings
+from .sampling.run import Known, guided, run_sampler, windowed
 
 Progress = Callable[[str, int, int], None]
 """progress(stage, done, total); may raise to stop."""

@@ -12,9 +12,9 @@ from torch import Tensor
 from .errors import AudioXError
 from .lengths import CLIP_SECONDS, PROMPT_SAMPLES, WINDOW_HOP_SECONDS, check_length, windows_from_seconds
 from .media.audio import prepare_prompt
-from .model.conditioners import AudioSizes, FrameAudioSizes, MelAudioSizes
-from .model.mel import log_mel
-from .model.network import NetworkSizes
+from .models.conditioners import AudioSizes, FrameAudioSizes, MelAudioSizes
+from .models.mel import log_mel
+from .models.network import NetworkSizes
 
 LATENT_SHARES = (0.25, 0.75)
 """Least and largest part of a prompt that is masked before the VAE encodes it."""
@@ -61,8 +61,9 @@ class Prompt:
             )
         video, audio = self._video_windows(sizes), self._audio_windows(sizes)
         for kind, count, anywhere in (
-            ("video", video, self.still or self.clip_tokens is None), ("audio", audio, audio == 1)
-        ):  # fmt: skip
+            ("video", video, self.still or self.clip_tokens is None),
+            ("audio", audio, audio == 1),
+        ):
             if count < windows and not anywhere:
                 covered, needed = (CLIP_SECONDS + (n - 1) * WINDOW_HOP_SECONDS for n in (count, windows))
                 raise AudioXError(

@@ -52,12 +52,12 @@ STAGES = {
 }
 
 SCRIPTS = {
-    "import": "import_time.py",
-    "load_memory": "load_memory.py",
-    "long": "long.py",
-    "steps": "steps.py",
-    "runs": "runs.py",
-    "compile": "compile.py",
+    "import": "import_time",
+    "load_memory": "load_memory",
+    "long": "long",
+    "steps": "steps",
+    "runs": "runs",
+    "compile": "compile",
 }
 """Benchmarks with a program of their own."""
 
@@ -69,10 +69,14 @@ def main() -> int:
         return precision.main(sys.argv[2:])
     arguments = parse()
     options = Options(
-        official=arguments.official, threads=arguments.threads, depth=arguments.depth,
-        load_depth=arguments.load_depth, segments=arguments.segments, cpu_time=arguments.cpu_time,
+        official=arguments.official,
+        threads=arguments.threads,
+        depth=arguments.depth,
+        load_depth=arguments.load_depth,
+        segments=arguments.segments,
+        cpu_time=arguments.cpu_time,
         device=arguments.device,
-    )  # fmt: skip
+    )
     os.environ.update(OMP_NUM_THREADS=str(options.threads), MKL_NUM_THREADS=str(options.threads))
     clock = "processor seconds" if options.cpu_time else "wall time"
     print(f"{machine()}; {options.threads} threads; on {options.device}; {clock}, median of {arguments.repeat} runs")
@@ -96,7 +100,7 @@ def main() -> int:
         report = {"machine": machine(), "rates": asdict(rates), "options": asdict(options), "rows": rows}
         Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     scripts = [SCRIPTS[name] for name in SCRIPTS if name in arguments.stages]
-    codes = [subprocess.call([sys.executable, str(Path(__file__).with_name(script))]) for script in scripts]
+    codes = [subprocess.call([sys.executable, "-m", f"benchmarks.{script}"]) for script in scripts]
     return int(any(codes) or any(row["errors"] for row in rows))
 
 
@@ -104,20 +108,29 @@ def parse() -> argparse.Namespace:
     every = [*STAGES, *SCRIPTS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--official", metavar="PATH", help="a checkout of NoizAI/AudioX-Turbo to compare with")
-    parser.add_argument("--stages", nargs="+", choices=every, default=list(STAGES), metavar="STAGE",
-                        help=f"some of: {', '.join(every)}; by default all but {', '.join(SCRIPTS)}")
+    parser.add_argument(
+        "--stages",
+        nargs="+",
+        choices=every,
+        default=list(STAGES),
+        metavar="STAGE",
+        help=f"some of: {', '.join(every)}; by default all but {', '.join(SCRIPTS)}",
+    )
     parser.add_argument("--repeat", type=int, default=3, help="timed runs of each side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides compute")
     parser.add_argument("--depth", type=int, default=6, help="transformer layers; 24 is the released model")
     parser.add_argument("--load-depth", type=int, default=6, help="transformer layers of the files that are loaded")
     parser.add_argument("--segments", type=int, default=4, help="Synchformer segments; 30 are 10 s")
-    parser.add_argument("--cpu-time", action="store_true",
-                        help="count processor seconds, not wall time: for a busy machine, with --threads 1")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count processor seconds, not wall time: for a busy machine, with --threads 1",
+    )
     parser.add_argument("--no-bf16", dest="bf16", action="store_false", help="leave bfloat16 out")
     parser.add_argument("--json", metavar="FILE", help="also write every time to a file")
     parser.add_argument("--temp", metavar="FOLDER", help="where the files to load are written")
-    return parser.parse_args()  # fmt: skip
+    return parser.parse_args()
 
 
 def run(name: str, stage: Stage, options: Options, repeat: int, half: bool) -> dict:

@@ -1,6 +1,6 @@
 """What is gained by compiling or recording the transformer, and after how many evaluations that has paid for itself.
 
-    python benchmarks/compile.py [--depth 4] [--types bf16 fp32] [--repeat 9] [--device cuda]
+    python -m benchmarks.compile [--depth 4] [--types bf16 fp32] [--repeat 9] [--device cuda]
 
 torch.compile: one layer is compiled with inductor, into an empty cache, and serves all of them. On a CUDA device also a
 CUDA graph of the evaluation, as `generate --cuda-graphs` records it. Evaluations with and without take turns; times are
@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 _CACHE = tempfile.TemporaryDirectory(prefix="audiox-compile-", ignore_cleanup_errors=True)
@@ -24,10 +23,8 @@ os.environ |= {"TORCHINDUCTOR_CACHE_DIR": _CACHE.name, "TORCHINDUCTOR_COMPILE_TH
 
 import torch  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from audiox_core.graphs import Recording  # noqa: E402
-from audiox_core.model.mmdit import MMDiT, MMDiTSizes  # noqa: E402
+from audiox_core.models.cuda_graph import Recording  # noqa: E402
+from audiox_core.models.mmdit import MMDiT, MMDiTSizes  # noqa: E402
 
 Evaluate = Callable[..., torch.Tensor]
 
@@ -77,8 +74,10 @@ def measure(device: torch.device, dtype: torch.dtype, depth: int, repeat: int) -
         without, _ = timed(device, lambda: model(*given))
         cost, (other, out) = timed(device, lambda make=make: (other := make(), other(*given)))
         difference = float((out - expected).norm() / expected.norm())
-        pairs = [(timed(device, lambda: model(*given))[0], timed(device, lambda other=other: other(*given))[0])
-                 for _ in range(repeat)]  # fmt: skip
+        pairs = [
+            (timed(device, lambda: model(*given))[0], timed(device, lambda other=other: other(*given))[0])
+            for _ in range(repeat)
+        ]
         plain, faster = (median(side) for side in zip(*pairs, strict=True))
         print(row(name, dtype, cost - without, plain, faster, median(a / b for a, b in pairs), difference, depth))
 

@@ -19,14 +19,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from audiox_core.checkpoint import open_checkpoint
-from audiox_core.model.conditioners import VideoConditioner, VideoSizes
-from audiox_core.model.dit import DiT, DiTSizes
-from audiox_core.model.encoders import ClipSizes, transformers_module
-from audiox_core.model.mmdit import MMDiT, MMDiTSizes
-from audiox_core.model.products import linear
-from audiox_core.model.synchformer import Synchformer, SynchformerSizes
-from audiox_core.model.vae import OobleckVAE, VAESizes
-from audiox_core.offload import Dtypes, Model
+from audiox_core.memory import Dtypes, Model
+from audiox_core.models.conditioners import VideoConditioner, VideoSizes
+from audiox_core.models.dit import DiT, DiTSizes
+from audiox_core.models.encoders import ClipSizes, transformers_module
+from audiox_core.models.mmdit import MMDiT, MMDiTSizes
+from audiox_core.models.onednn import linear
+from audiox_core.models.synchformer import Synchformer, SynchformerSizes
+from audiox_core.models.vae import OobleckVAE, VAESizes
 
 from . import inputs
 from .runner import Options

@@ -1,6 +1,6 @@
 """How long the pack takes to import on top of what torch and ComfyUI have loaded already.
 
-    python benchmarks/import_time.py [--tree PATH] [--runs 5]
+    python -m benchmarks.import_time [--tree PATH] [--runs 5]
 
 Each run is a fresh interpreter that imports what ComfyUI has imported before its custom nodes, and then
 the pack as ComfyUI does. The fastest counts, because other work on the machine can only add; the exit code
@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from devtools.paths import ROOT
+
 BUDGET = 0.3
 
 MEASURE = """
@@ -51,8 +52,7 @@ def measure(tree: Path) -> tuple[float, int]:
 
 
 def main() -> int:
-    sys.path.insert(0, str(ROOT / "tools"))
-    from dev import COMFYUI, comfyui_tree
+    from tools.dev import COMFYUI, comfyui_tree
 
     parser = argparse.ArgumentParser(description="Time the import of the pack in ComfyUI.")
     parser.add_argument("--tree", type=Path, default=comfyui_tree(COMFYUI), help="root of a ComfyUI checkout")

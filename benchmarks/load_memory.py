@@ -1,6 +1,6 @@
 """Memory while a checkpoint loads and converts, against the bytes of the weights kept.
 
-    python benchmarks/load_memory.py [--megabytes 400] [--checkpoint PATH]
+    python -m benchmarks.load_memory [--megabytes 400] [--checkpoint PATH]
 
 Each case runs in a fresh process. Counted is the largest sum of RssAnon (memory that only swap could free) and
 RssFile (pages of mapped files, which the system takes back when it needs them) during the case, minus the same sum
@@ -17,7 +17,6 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 1.3
 
 CASES = {
@@ -71,7 +70,7 @@ def run_case(case: str, path: str) -> dict[str, float]:
 
     from audiox_core.checkpoint import open_checkpoint
     from audiox_core.checkpoint.convert import convert
-    from audiox_core.model.vae import OobleckVAE, silence_statistics
+    from audiox_core.models.vae import OobleckVAE, silence_statistics
 
     torch.set_num_threads(1)
     with torch.inference_mode():  # what a first run of anything allocates belongs to torch, not to the checkpoint
@@ -91,7 +90,10 @@ def run_case(case: str, path: str) -> dict[str, float]:
             if case == "open":
                 kept = sum(held["bytes"] for held in opened.describe()["parts"].values())
     return {
-        "peak": peak.most, "anonymous": peak.anonymous, "kept": kept, "seconds": time.perf_counter() - began,
+        "peak": peak.most,
+        "anonymous": peak.anonymous,
+        "kept": kept,
+        "seconds": time.perf_counter() - began,
     }
 
 
@@ -99,7 +101,7 @@ def make_checkpoint(folder: Path, megabytes: int) -> Path:
     """A checkpoint in the released layout of about the given size: wide transformer layers, everything else small."""
     from dataclasses import replace
 
-    from small_model import ModelSizes, count, make_small_model, model_shapes
+    from devtools.small_model import ModelSizes, count, make_small_model, model_shapes
 
     sizes = ModelSizes(width=768, ffn=2048, context=256, hidden=1024, depth=1)
     per_layer = count(model_shapes(replace(sizes, depth=2))) - count(model_shapes(sizes))
@@ -113,7 +115,6 @@ def main() -> int:
     parser.add_argument("--checkpoint", help="measure this one instead of a generated one")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     if options.case:
         print(json.dumps(run_case(options.case, options.checkpoint)))
         return 0

@@ -1,6 +1,6 @@
 """Video to sound at several lengths: peak memory, exact length, and whether sound and picture agree to the end.
 
-    python benchmarks/long.py [--seconds 10 60 600] [--checkpoint PATH]
+    python -m benchmarks.long [--seconds 10 60 600] [--checkpoint PATH]
 
 Each length is a process of its own that does the whole run with the demo checkpoint, or another one: read the video
 (flashes, drawn for it), encode, sample, decode, measure. Counted is the largest resident memory (anonymous and file
@@ -18,8 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+from devtools.paths import ROOT
+
 LIMIT = 1.1
 FLASH_EVERY = 1.3
 
@@ -33,7 +33,7 @@ def write_video(path: Path, seconds: float) -> None:
     import av
     import numpy as np
 
-    from audiox_core.evaluation.films import COLOURS, GLOW
+    from training.world.films import COLOURS, GLOW
 
     times, colour = flash_times(seconds), np.array(COLOURS["ping"], np.float32)
     with av.open(str(path), "w") as output:
@@ -56,13 +56,14 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     from load_memory import Peak
 
     from audiox_core.checkpoint import open_checkpoint
-    from audiox_core.evaluation import events, films
-    from audiox_core.evaluation.listening import onsets
     from audiox_core.lengths import SAMPLE_RATE
+    from audiox_core.measure.features import onsets
     from audiox_core.media.frames import read_clip
     from audiox_core.pipeline import AudioX, Prompt
-    from audiox_core.presets import run_settings
     from audiox_core.prompts import encode_windows
+    from audiox_core.sampling.presets import run_settings
+    from training.evaluation import events
+    from training.world import films
 
     begin = time.perf_counter()
     with Peak() as peak:
@@ -96,8 +97,10 @@ def main() -> int:
         path, seconds = arguments.case
         print(json.dumps(run_case(path, arguments.checkpoint, float(seconds))))
         return 0
-    print("| length | peak without the sound | against the first | sound | flashes answered within 100 ms | in the "
-          "last 10 s | seconds |\n|---|---|---|---|---|---|---|")  # fmt: skip
+    print(
+        "| length | peak without the sound | against the first | sound | flashes answered within 100 ms | in the "
+        "last 10 s | seconds |\n|---|---|---|---|---|---|---|"
+    )
     first, failed = None, False
     for seconds in arguments.seconds:
         with tempfile.TemporaryDirectory() as folder:
@@ -109,9 +112,12 @@ def main() -> int:
         first = first or found["peak"]
         ratio = found["peak"] / first
         failed |= ratio > LIMIT or found["off"] != 0
-        print(f"| {seconds:g} s | {found['peak'] / 2**20:.0f} MiB | {ratio:.2f} | {found['sound'] / 2**20:.0f} MiB, "
-              f"{found['off']:+d} samples | {found['answered']:.0%} | {found['answered_last']:.0%} | "
-              f"{found['took']:.1f} |", flush=True)  # fmt: skip
+        print(
+            f"| {seconds:g} s | {found['peak'] / 2**20:.0f} MiB | {ratio:.2f} | {found['sound'] / 2**20:.0f} MiB, "
+            f"{found['off']:+d} samples | {found['answered']:.0%} | {found['answered_last']:.0%} | "
+            f"{found['took']:.1f} |",
+            flush=True,
+        )
     return int(failed)
 
 

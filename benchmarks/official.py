@@ -28,9 +28,20 @@ from . import inputs
 from .runner import Job, Options
 
 STAND_INS = (
-    "aeiou", "alias_free_torch", "auraloss", "dac", "einops_exts", "ema_pytorch", "k_diffusion", "omegaconf",
-    "pytorch_lightning", "timm", "vector_quantize_pytorch", "wandb", "x_transformers",
-)  # fmt: skip
+    "aeiou",
+    "alias_free_torch",
+    "auraloss",
+    "dac",
+    "einops_exts",
+    "ema_pytorch",
+    "k_diffusion",
+    "omegaconf",
+    "pytorch_lightning",
+    "timm",
+    "vector_quantize_pytorch",
+    "wandb",
+    "x_transformers",
+)
 
 
 class StandIn(types.ModuleType):
@@ -130,9 +141,15 @@ def sampling(options: Options) -> Job:
 def dit_evaluation(options: Options) -> Job:
     """The first AudioX's transformer, which this checkout still has, as its configuration makes it."""
     model = module(options, "models.diffusion").DiTWrapper(
-        io_channels=64, embed_dim=1536, depth=options.depth, num_heads=24, cond_token_dim=768, global_cond_dim=1536,
-        project_cond_tokens=False, transformer_type="continuous_transformer",
-    )  # fmt: skip
+        io_channels=64,
+        embed_dim=1536,
+        depth=options.depth,
+        num_heads=24,
+        cond_token_dim=768,
+        global_cond_dim=1536,
+        project_cond_tokens=False,
+        transformer_type="continuous_transformer",
+    )
     inputs.fill_official(model.to(options.device), "model.")
     prompt = conditioning(options) | {"cross_attn_cond": inputs.numbers(options, "context", 1, inputs.DIT_TOKENS, 768)}
     prompt |= {"cross_attn_mask": None, "cfg_scale": inputs.GUIDANCE, "rescale_cfg": True}

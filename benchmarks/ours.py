@@ -11,23 +11,23 @@ from torch import Tensor, nn
 
 from audiox_core import sampling as samplers
 from audiox_core.checkpoint import open_checkpoint
-from audiox_core.checkpoint.official import CLIP_VISION, NETWORK, SYNCHFORMER, VAE
+from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, VAE
 from audiox_core.media.frames import FrameRequest, read_clip
-from audiox_core.model import encoders
-from audiox_core.model import synchformer as sync
-from audiox_core.model.conditioners import VideoConditioner, VideoSizes
-from audiox_core.model.dit import DiT, DiTSizes
-from audiox_core.model.mmdit import MMDiT, MMDiTSizes
-from audiox_core.model.network import AudioXNetwork
-from audiox_core.model.products import fast_products
-from audiox_core.model.vae import OobleckVAE, VAESizes
-from audiox_core.offload import Dtypes, Limits, Model, detect, plan
-from audiox_core.offload import Job as TextToSound
+from audiox_core.memory import Dtypes, Limits, Model, detect, plan
+from audiox_core.memory import Job as TextToSound
+from audiox_core.models import encoders
+from audiox_core.models import synchformer as sync
+from audiox_core.models.conditioners import VideoConditioner, VideoSizes
+from audiox_core.models.dit import DiT, DiTSizes
+from audiox_core.models.mmdit import MMDiT, MMDiTSizes
+from audiox_core.models.network import AudioXNetwork
+from audiox_core.models.onednn import fast_products
+from audiox_core.models.vae import OobleckVAE, VAESizes
 from audiox_core.pipeline import AudioX
-from audiox_core.presets import run_settings
 from audiox_core.prompts import Prompt
-from tests import small_model as small
-from tests.small_family import dit_shapes
+from audiox_core.sampling.presets import run_settings
+from devtools import small_model as small
+from devtools.small_family import dit_shapes
 
 from . import inputs
 from .runner import Job, Options

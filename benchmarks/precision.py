@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,19 +18,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # the golden files and what reads them
-
-import golden_models as models  # noqa: E402
-from golden_file import Golden  # noqa: E402
-
-from audiox_core.checkpoint import open_checkpoint  # noqa: E402
-from audiox_core.demo import demo_path  # noqa: E402
-from audiox_core.evaluation.run import QUICK, Plan, evaluate  # noqa: E402
-from audiox_core.model.encoders import encode_clip, encode_text  # noqa: E402
-from audiox_core.model.network import AudioXNetwork  # noqa: E402
-from audiox_core.model.synchformer import encode  # noqa: E402
-from audiox_core.pipeline import AudioX  # noqa: E402
+from audiox_core.checkpoint import open_checkpoint
+from audiox_core.demo import demo_path
+from audiox_core.models.encoders import encode_clip, encode_text
+from audiox_core.models.network import AudioXNetwork
+from audiox_core.models.synchformer import encode
+from audiox_core.pipeline import AudioX
+from devtools.parity import golden_models as models
+from devtools.parity.golden_file import Golden
+from devtools.paths import ROOT
+from training.evaluation.run import QUICK, Plan, evaluate
 
 
 @dataclass(frozen=True)

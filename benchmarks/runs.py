@@ -1,6 +1,6 @@
 """Memory of run after run: the demo's Turbo makes one sound after the other, in a real ComfyUI and in the library.
 
-    python benchmarks/runs.py [--count 20]
+    python -m benchmarks.runs [--count 20]
 
 Each run has another text and another seed, so that nothing comes from ComfyUI's cache but the model. Resident memory is
 read after each; the growth is that from the end of the warming runs to the end of all, as medians of the last five
@@ -15,11 +15,10 @@ import json
 import multiprocessing
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
+from devtools.paths import ROOT
+
 LIMIT, WARMING, LAST = 0.01, 10, 5
 
 WORDS = ("a bell rings", "rain", "a dog barks", "a low tone, then a high tone", "a drum beats fast")
@@ -27,10 +26,9 @@ WORDS = ("a bell rings", "rain", "a dog barks", "a low tone, then a high tone", 
 
 def in_comfyui(count: int) -> Iterator[int]:
     """Resident bytes of the server after each run of the shipped text-to-sound workflow."""
-    from comfy_server import ComfyServer
-    from dev import COMFYUI, comfyui_tree
-
     from audiox_core.demo import NAMES
+    from devtools.comfy_server import ComfyServer
+    from tools.dev import COMFYUI, comfyui_tree
 
     prompt = json.loads((ROOT / "workflows" / "api" / "t2a_turbo.json").read_text("utf-8"))
     inputs = {node["class_type"]: node["inputs"] for node in prompt.values()}
@@ -49,7 +47,7 @@ def in_library(count: int) -> Iterator[int]:
     from audiox_core.checkpoint import open_checkpoint
     from audiox_core.demo import demo_path
     from audiox_core.pipeline import AudioX, Prompt
-    from audiox_core.presets import run_settings
+    from audiox_core.sampling.presets import run_settings
 
     model = AudioX(open_checkpoint(demo_path("turbo")))
     for run in range(count):

@@ -1,6 +1,6 @@
 """What fewer steps save and change: the distance of what they make to the result of 250 steps.
 
-    python benchmarks/steps.py [--captions 16] [--part flow v]
+    python -m benchmarks.steps [--captions 16] [--part flow v]
 
 flow: the demo checkpoint on captions of the sound check, the same seeds at every number of steps. Each caption goes
 through all numbers in turn, beginning with another one each time, on one thread; the costs are shares of processor
@@ -17,24 +17,21 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.demo import demo_path
-from audiox_core.evaluation import cases, judge, measures
-from audiox_core.evaluation.scenes import Scene
 from audiox_core.lengths import LATENT_FRAMES
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.presets import REFERENCE, RunSettings, V, run_settings
-from audiox_core.runs import Known, guided, run_sampler
 from audiox_core.sampling import v_scalings
+from audiox_core.sampling.presets import REFERENCE, RunSettings, V, run_settings
+from audiox_core.sampling.run import Known, guided, run_sampler
+from training.evaluation import cases, judge, measures
+from training.world.scenes import Scene
 
 STEPS = (250, 100, 50, 25, 12)
 OTHERS = (100, 25)  # of the other samplers of v
@@ -112,8 +109,11 @@ def print_flow(rows: dict[str, Row]) -> None:
     first = rows[str(STEPS[0])]
     for name, row in rows.items():
         share = median(own / most for own, most in zip(row.seconds, first.seconds, strict=True))
-        print(f"| {name} | {share:.3f} | {np.mean(row.latent):.3f} | {np.mean(row.decibels):.1f} | "
-              f"{sum(row.right)} of {len(row.right)} |", flush=True)  # fmt: skip
+        print(
+            f"| {name} | {share:.3f} | {np.mean(row.latent):.3f} | {np.mean(row.decibels):.1f} | "
+            f"{sum(row.right)} of {len(row.right)} |",
+            flush=True,
+        )
 
 
 # Models that predict v: a toy in place of the network
@@ -166,16 +166,21 @@ class FrameMixture:
 def print_v(seeds: Sequence[int]) -> None:
     """Every sampler of v at its numbers of steps, against itself and against the reference at the most steps."""
     toy = FrameMixture()
-    print("| sampler | steps | evaluations | to its own 250 steps | frames of another kind | to the reference |\n"
-          "|---|---|---|---|---|---|")  # fmt: skip
+    print(
+        "| sampler | steps | evaluations | to its own 250 steps | frames of another kind | to the reference |\n"
+        "|---|---|---|---|---|---|"
+    )
     reference, _ = toy.sample(REFERENCE, seeds)
     for sampler in V.samplers:
         own, _ = toy.sample(replace(REFERENCE, sampler=sampler), seeds)
         for steps in STEPS if sampler == REFERENCE.sampler else OTHERS:
             made, evaluations = toy.sample(replace(REFERENCE, sampler=sampler, steps=steps), seeds)
             moved = (toy.kinds_of(made) != toy.kinds_of(own)).float().mean()
-            print(f"| {sampler} | {steps} | {evaluations} | {relative_rms(own, made):.3f} | {moved:.1%} | "
-                  f"{relative_rms(reference, made):.3f} |", flush=True)  # fmt: skip
+            print(
+                f"| {sampler} | {steps} | {evaluations} | {relative_rms(own, made):.3f} | {moved:.1%} | "
+                f"{relative_rms(reference, made):.3f} |",
+                flush=True,
+            )
     another, evaluations = toy.sample(REFERENCE, [seed + 1000 for seed in seeds])
     moved = (toy.kinds_of(another) != toy.kinds_of(reference)).float().mean()
     apart = relative_rms(reference, another)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import node_helpers
 import torch
 
-from .comfy_network import PRESENT
+from .adapters.network import PRESENT
 
 
 def without_text() -> list:

@@ -9,14 +9,14 @@ from comfy_api.latest import io
 
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import LONGEST_SECONDS, samples_from_seconds, samples_of_latent
+from ..audiox_core.measure.loudness import GATE, loudness
 from ..audiox_core.media.decoding import decode_loop, decode_part
 from ..audiox_core.media.levels import finish
-from ..audiox_core.media.loudness import GATE, loudness
 from ..audiox_core.media.splice import splice
-from .comfy_network import LOOP
+from .adapters.network import LOOP
+from .audio_input import TOOK
 from .latent import ORIGINAL, RANGES, SECONDS
-from .notice import show
-from .sound import TOOK
+from .messages import show
 
 
 class VAEDecode(io.ComfyNode):

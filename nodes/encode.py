@@ -9,14 +9,14 @@ from comfy_api.latest import io
 
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS, LONGEST_SECONDS, windows_from_seconds
-from ..audiox_core.model.encoders import TEXT_TOKENS
+from ..audiox_core.models.encoders import TEXT_TOKENS
 from ..audiox_core.prompts import covered_seconds, encode_prompt, encode_windows, side_by_side, window_of_sound
-from ..audiox_core.tasks import TASKS
-from .comfy_network import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
+from ..audiox_core.release.tasks import TASKS
+from .adapters.network import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
+from .audio_input import require_sound
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
-from .notice import notice
-from .sound import require_sound
+from .messages import notice
 from .video import image_footage, video_footage
 
 OWN_WORDS = "own words"
@@ -209,9 +209,7 @@ class EncodeVideo(io.ComfyNode):
         with opened as footage:
             still = footage.seconds is None
             covered = covered_seconds(footage.seconds, start, seconds)
-            encoded = encode_windows(
-                footage.read, video_encoder.encode, start, CLIP_SECONDS if still else covered
-            )
+            encoded = encode_windows(footage.read, video_encoder.encode, start, CLIP_SECONDS if still else covered)
         values = dict(zip((CLIP_TOKENS, SYNC_FEATURES, STILL), (*encoded, still), strict=True))
         return io.NodeOutput(with_values(conditioning, values), covered)
 

@@ -11,7 +11,7 @@ from ..audiox_core.checkpoint.layout import is_companion
 from ..audiox_core.demo import FOLDER as DEMO_FOLDER
 from ..audiox_core.demo import NAMES as DEMO_NAMES
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.weights import default_folder, how_to_get
+from ..audiox_core.release.files import default_folder, how_to_get
 
 FOLDER = "audiox"
 

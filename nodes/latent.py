@@ -20,9 +20,9 @@ from ..audiox_core.lengths import (
 )
 from ..audiox_core.media.audio import whole_sound
 from ..audiox_core.media.splice import checked_range, made_frames, place
-from ..audiox_core.model.mmdit import MMDiTSizes
-from .comfy_network import LOOP
-from .sound import require_sound
+from ..audiox_core.models.mmdit import MMDiTSizes
+from .adapters.network import LOOP
+from .audio_input import require_sound
 
 SECONDS = "audiox_seconds"
 """Key of a LATENT that tells VAE Decode how long the sound shall be."""

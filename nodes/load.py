@@ -12,17 +12,17 @@ from comfy_api.latest import io
 
 from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.offload import Dtypes, Job, Model, detect, largest_need, plan
-from ..audiox_core.offload.report import planned
-from ..audiox_core.presets import run_settings
-from ..audiox_core.variants import VARIANTS
-from ..audiox_core.weights import FOLDER, RELEASES, T5_FILES, gigabytes
-from .comfy_network import AudioXConfig
-from .comfy_text import load_text_encoder, load_text_encoder_file
-from .comfy_vae import AudioXVAE
-from .comfy_video import VideoEncoder
+from ..audiox_core.memory import Dtypes, Job, Model, detect, largest_need, plan
+from ..audiox_core.memory.report import planned
+from ..audiox_core.release.files import FOLDER, RELEASES, T5_FILES, gigabytes
+from ..audiox_core.release.variants import VARIANTS
+from ..audiox_core.sampling.presets import run_settings
+from .adapters.network import AudioXConfig
+from .adapters.text_encoder import load_text_encoder, load_text_encoder_file
+from .adapters.vae import AudioXVAE
+from .adapters.video_encoder import VideoEncoder
 from .folders import checkpoint_names, checkpoint_path, missing
-from .notice import show
+from .messages import show
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
 

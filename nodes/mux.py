@@ -12,7 +12,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..audiox_core.media.mix import Mode
 from ..audiox_core.media.mux import MP4_FAMILY, mux_video
-from .sound import require_sound
+from .audio_input import require_sound
 from .video import interruptible, untrimmed_file
 
 

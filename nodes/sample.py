@@ -17,10 +17,10 @@ from comfy_api.latest import io
 from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import whole_frames
-from ..audiox_core.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, run_settings
-from ..audiox_core.variants import SAMPLERS
-from .comfy_network import LOOP, PRESENT, AudioXModel
-from .sound import TOOK
+from ..audiox_core.release.variants import SAMPLERS
+from ..audiox_core.sampling.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, run_settings
+from .adapters.network import LOOP, PRESENT, AudioXModel
+from .audio_input import TOOK
 
 
 class Sample(io.ComfyNode):
@@ -236,9 +236,7 @@ def guider_for(
         model = model.clone()
     if loop:
         model.model_options["transformer_options"][LOOP] = True
-        conds = {
-            name: node_helpers.conditioning_set_values(entries, {LOOP: True}) for name, entries in conds.items()
-        }
+        conds = {name: node_helpers.conditioning_set_values(entries, {LOOP: True}) for name, entries in conds.items()}
     if settings.rescale and settings.cfg != 1:
         model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
     guider = ApartGuider(model, settings.video_cfg) if settings.guided_apart else comfy.samplers.CFGGuider(model)

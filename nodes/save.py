@@ -11,9 +11,9 @@ from comfy_api.latest import io
 
 from ..audiox_core.media.audio import write_audio
 from ..audiox_core.media.png import write_png
-from ..audiox_core.media.soundcard import sound_card
-from .origin import origin_of
-from .sound import TOOK, require_sound
+from ..audiox_core.media.sound_picture import sound_card
+from .audio_input import TOOK, require_sound
+from .provenance import origin_of
 from .video import interruptible
 
 

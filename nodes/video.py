@@ -42,9 +42,7 @@ class Footage:
 
 
 @contextlib.contextmanager
-def video_footage(
-    video: Input.Video, requests: Sequence[FrameRequest], stride_sampling: bool
-) -> Iterator[Footage]:
+def video_footage(video: Input.Video, requests: Sequence[FrameRequest], stride_sampling: bool) -> Iterator[Footage]:
     """A video as trimmed; readable inside the block."""
     if made_of_tensors(video):
         parts = video.get_components()
@@ -68,9 +66,7 @@ def video_footage(
         yield Footage(read, length)
 
 
-def image_footage(
-    images: torch.Tensor, fps: float, requests: Sequence[FrameRequest], stride_sampling: bool
-) -> Footage:
+def image_footage(images: torch.Tensor, fps: float, requests: Sequence[FrameRequest], stride_sampling: bool) -> Footage:
     """Images (N, H, W, C) shown `fps` a second; a single one for ever."""
 
     def read(start: float) -> tuple[torch.Tensor, ...]:

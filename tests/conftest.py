@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from devtools.paths import LAB_NODES, ROOT
 
 
 class PlainRoot:
@@ -19,10 +19,24 @@ def pytest_configure(config):
     config.pluginmanager.register(PlainRoot())
 
 
+LIVE_FIXTURES = {"comfy", "comfy_0163", "lab"}
+"""Fixtures that start a ComfyUI; what uses one is a live test, wherever it stands."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests by their folder and by the servers they need, so that `-m "not live"` is the fast third."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in ("live", "browser") or LIVE_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.live)
+        if folder == "browser":
+            item.add_marker(pytest.mark.browser)
+
+
 @pytest.fixture(scope="session")
 def small_model_dir(tmp_path_factory) -> Path:
     """A folder in the official layout with scaled-down sizes and generated weights."""
-    from small_model import make_small_model
+    from devtools.small_model import make_small_model
 
     folder = tmp_path_factory.mktemp("models") / "AudioX-Turbo"
     make_small_model(folder)
@@ -31,8 +45,8 @@ def small_model_dir(tmp_path_factory) -> Path:
 
 def start(version: str, model: Path):
     """A ComfyUI release that shows the pack and the small model."""
-    from comfy_server import ComfyServer
-    from dev import comfyui_tree
+    from devtools.comfy_server import ComfyServer
+    from tools.dev import comfyui_tree
 
     with ComfyServer(comfyui_tree(version), pack=ROOT) as server:
         server.place_model(model)
@@ -42,7 +56,7 @@ def start(version: str, model: Path):
 @pytest.fixture(scope="session")
 def comfy(small_model_dir):
     """ComfyUI 0.30.0 (or COMFYUI_PATH) with the pack; the model is models/audiox/AudioX-Turbo."""
-    from dev import COMFYUI
+    from tools.dev import COMFYUI
 
     yield from start(COMFYUI, small_model_dir)
 
@@ -50,7 +64,7 @@ def comfy(small_model_dir):
 @pytest.fixture(scope="session")
 def comfy_0163(small_model_dir):
     """ComfyUI 0.16.3, the oldest supported one, with the pack and the same model."""
-    from dev import OLDEST_COMFYUI
+    from tools.dev import OLDEST_COMFYUI
 
     yield from start(OLDEST_COMFYUI, small_model_dir)
 
@@ -58,7 +72,7 @@ def comfy_0163(small_model_dir):
 @pytest.fixture(scope="session")
 def released_dir(tmp_path_factory) -> Path:
     """Turbo and Base, small, in the released layout under the released name; T5 included."""
-    from small_model import make_small_model
+    from devtools.small_model import make_small_model
 
     return make_small_model(tmp_path_factory.mktemp("released") / "AudioX-Turbo", both=True)
 
@@ -66,7 +80,7 @@ def released_dir(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def example_video(tmp_path_factory) -> Path:
     """The video that the shipped workflows name: with sound, and 1 s short, because a CPU needs long for 10."""
-    from media_maker import make_demo_video
+    from devtools.media_maker import make_demo_video
 
     return make_demo_video(tmp_path_factory.mktemp("video") / "example.mp4", seconds=1.0)
 
@@ -74,9 +88,8 @@ def example_video(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory) -> list[Path]:
     """The sound (5 s) and the picture that the shipped workflows name."""
-    from media_maker import corner_picture, make_image, tone
-
     from audiox_core.media.audio import write_audio
+    from devtools.media_maker import corner_picture, make_image, tone
 
     folder = tmp_path_factory.mktemp("examples")
     write_audio(folder / "example.wav", tone(5.0), 44100)
@@ -86,7 +99,7 @@ def examples(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="session")
 def family_dirs(tmp_path_factory) -> list[Path]:
     """AudioX, AudioX-MAF and AudioX-MAF-MMDiT, small, in the released layout under the released names."""
-    from small_family import FOLDERS, make_family_model
+    from devtools.small_family import FOLDERS, make_family_model
 
     root = tmp_path_factory.mktemp("family")
     return [make_family_model(root / name, variant) for variant, name in FOLDERS.items()]
@@ -98,11 +111,11 @@ def lab(tmp_path_factory, released_dir, family_dirs, example_video, examples):
 
     Beside our pack it has tests/lab_nodes, which give values that no other node gives.
     """
-    from comfy_server import ComfyServer, link_or_copy
-    from dev import COMFYUI, comfyui_tree
+    from devtools.comfy_server import ComfyServer, link_or_copy
+    from tools.dev import COMFYUI, comfyui_tree
 
     base = tmp_path_factory.mktemp("lab")
-    link_or_copy(ROOT / "tests" / "lab_nodes", base / "custom_nodes" / "lab_nodes")
+    link_or_copy(LAB_NODES, base / "custom_nodes" / "lab_nodes")
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, base=base) as server:
         for path in (released_dir, *family_dirs):
             server.place_model(path)

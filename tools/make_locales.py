@@ -1,6 +1,6 @@
 """Write `locales/en/nodeDefs.json` from the nodes' schemas, and say what the other languages lack.
 
-Run it after a change in the words of a node: `python tools/make_locales.py`. That English file comes from a live
+Run it after a change in the words of a node: `python -m tools.make_locales`. That English file comes from a live
 ComfyUI; the others have the words of the scripts in `web/js` and are written by hand. So is a translation: the tool
 puts its entries in the order of the English file, leaves out those that are gone, and lists what is to be translated.
 """
@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from devtools.paths import ROOT
+
 FOLDER = ROOT / "locales"
 ENGLISH = FOLDER / "en" / "nodeDefs.json"
 
@@ -85,9 +86,8 @@ def read(path: Path) -> dict:
 
 
 def main() -> int:
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
-    from comfy_server import ComfyServer
-    from dev import COMFYUI, comfyui_tree
+    from devtools.comfy_server import ComfyServer
+    from tools.dev import COMFYUI, comfyui_tree
 
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
         words = english(comfy.object_info())

@@ -1,4 +1,4 @@
-"""Draw the icon and the banner that the Registry shows: `python tools/make_pictures.py` writes them into docs/."""
+"""Draw the icon and the banner that the Registry shows: `python -m tools.make_pictures` writes them into docs/."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
-
-from audiox_core.media.png import png_bytes  # noqa: E402
-from audiox_core.media.raster import draw_text  # noqa: E402
-from audiox_core.media.spectrogram import coloured, mel_levels  # noqa: E402
+from audiox_core.media.bitmap_font import draw_text
+from audiox_core.media.png import png_bytes
+from audiox_core.media.spectrogram import coloured, mel_levels
+from devtools.paths import ROOT
 
 ICON_SIZE = 400
 BANNER_SIZE = (720, 1680)

@@ -1,6 +1,6 @@
 """Write the pictures of the shipped workflows: `workflows/NAME.jpg`, which ComfyUI's template browser shows.
 
-Run it after a change of a graph: `python tools/make_thumbnails.py [NAME ...]`. Each graph is opened in the real page of
+Run it after a change of a graph: `python -m tools.make_thumbnails [NAME ...]`. Each graph is opened in the real page of
 ComfyUI in a Chromium, so the picture is what a user sees. `python3 tools/dev.py browser` fetches the page.
 """
 
@@ -14,13 +14,11 @@ from pathlib import Path
 
 import av
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
-
-from browser import Browser, chromium_path  # noqa: E402
-from comfy_server import PACK_NAME, ComfyServer  # noqa: E402
-from dev import COMFYUI, comfyui_tree, frontend_files  # noqa: E402
-from shipped_workflows import PICTURE, SOUND, VIDEO, WORKFLOWS  # noqa: E402
+from devtools.browser import Browser, chromium_path
+from devtools.comfy_server import PACK_NAME, ComfyServer
+from devtools.paths import ROOT
+from tools.dev import COMFYUI, comfyui_tree, frontend_files
+from tools.shipped_workflows import PICTURE, SOUND, VIDEO, WORKFLOWS
 
 FOLDER = ROOT / "workflows"
 
@@ -36,9 +34,11 @@ PAGE = (FACTOR * SIZE[0], FACTOR * SIZE[1])
 QUALITY = 70
 
 SETTINGS = {
-    "Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False,
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
     "Comfy.Graph.CanvasMenu": False,
-}  # fmt: skip
+}
 """Nothing stands before the graph."""
 
 OPEN = """
@@ -62,11 +62,10 @@ FIT = """
 
 def place_files(server: ComfyServer, folder: Path) -> None:
     """What the workflows name: small models, and a video, a sound and a picture to see."""
-    from media_maker import make_demo_video, make_image, tone
-    from small_family import FOLDERS, make_family_model
-    from small_model import make_small_model
-
     from audiox_core.media.audio import write_audio
+    from devtools.media_maker import make_demo_video, make_image, tone
+    from devtools.small_family import FOLDERS, make_family_model
+    from devtools.small_model import make_small_model
 
     server.place_model(make_small_model(folder / "AudioX-Turbo", both=True))
     for variant, name in FOLDERS.items():

@@ -1,6 +1,6 @@
 """Write the shipped workflows: `workflows/NAME.json` for the editor and `workflows/api/NAME.json` for /prompt.
 
-Run it after a change here or in a node's inputs: `python tools/make_workflows.py`. Both files come from one
+Run it after a change here or in a node's inputs: `python -m tools.make_workflows`. Both files come from one
 description, and order, types and defaults of the inputs from a live ComfyUI, so the two cannot drift apart.
 """
 
@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
-
-from shipped_workflows import (  # noqa: E402
+from audiox_core.release.files import FOLDER as MODELS
+from audiox_core.release.files import RELEASES, T5_FILES, WeightFile, gigabytes
+from devtools.paths import ROOT
+from tools.shipped_workflows import (
     LOAD,
     PICTURE,
     PROMPT,
@@ -28,9 +28,6 @@ from shipped_workflows import (  # noqa: E402
     Node,
     Workflow,
 )
-
-from audiox_core.weights import FOLDER as MODELS  # noqa: E402
-from audiox_core.weights import RELEASES, T5_FILES, WeightFile, gigabytes  # noqa: E402
 
 FOLDER = ROOT / "workflows"
 
@@ -52,17 +49,19 @@ def note(workflow: Workflow) -> str:
         if key in workflow.nodes
     )
     watermark = "; the sound they make is watermarked" if "watermark" in release.licence else ""
-    return "\n\n".join([
-        f"**{workflow.title}.** {workflow.summary}",
-        f"**Model:** `python -m audiox_core download {workflow.variant}`, run in the pack's folder, fetches "
-        f"{gigabytes(release.size)} into {place}. By hand: put the files of [{release.model.repository.name}]"
-        f"({release.model.repository.page}) there, in the folders that they have in it, so that there is "
-        f"`{MODELS}/{release.checkpoint}`.{given}",
-        "**Text encoder:** that repository has no T5; the command gets it too. By hand: put `model.safetensors` and "
-        f"`tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into `{MODELS}/{release.folder}/t5-base`, or "
-        "choose a `t5-base.safetensors` of `models/text_encoders` as text_encoder.",
-        f"**Licence of the weights:** CC-BY-NC 4.0, no commercial use{watermark}.",
-    ])
+    return "\n\n".join(
+        [
+            f"**{workflow.title}.** {workflow.summary}",
+            f"**Model:** `python -m audiox_core download {workflow.variant}`, run in the pack's folder, fetches "
+            f"{gigabytes(release.size)} into {place}. By hand: put the files of [{release.model.repository.name}]"
+            f"({release.model.repository.page}) there, in the folders that they have in it, so that there is "
+            f"`{MODELS}/{release.checkpoint}`.{given}",
+            "**Text encoder:** that repository has no T5; the command gets it too. By hand: put "
+            f"`model.safetensors` and `tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into `{MODELS}/{release.folder}/t5-base`, or "
+            "choose a `t5-base.safetensors` of `models/text_encoders` as text_encoder.",
+            f"**Licence of the weights:** CC-BY-NC 4.0, no commercial use{watermark}.",
+        ]
+    )
 
 
 def missing_model(workflow: Workflow, file: WeightFile) -> dict:
@@ -199,7 +198,10 @@ def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, o
     into = {slot: link for link, _, _, target, slot, _ in links if target == number}
     inputs = [
         {
-            "name": name, "type": type_, "link": into.get(slot), **({"shape": 7} if optional else {}),
+            "name": name,
+            "type": type_,
+            "link": into.get(slot),
+            **({"shape": 7} if optional else {}),
             **({"widget": {"name": name}} if type_ in WIDGETS else {}),
         }
         for slot, (name, (type_, _, optional)) in enumerate(sockets(node, info).items())
@@ -216,10 +218,18 @@ def graph_node(number: int, node: Node, info: dict, links: list, place: tuple, o
     if node.type == "AudioXLoad":  # the editor looks only for what a widget names
         properties["models"] = [missing_model(workflow, RELEASES[workflow.variant].model)]
     return {
-        "id": number, "type": node.type, "pos": place[:2], "size": place[2:], "flags": {}, "order": order, "mode": 0,
-        "inputs": inputs, "outputs": outputs, "properties": properties,
+        "id": number,
+        "type": node.type,
+        "pos": place[:2],
+        "size": place[2:],
+        "flags": {},
+        "order": order,
+        "mode": 0,
+        "inputs": inputs,
+        "outputs": outputs,
+        "properties": properties,
         "widgets_values": saved_widget_values(node, info),
-    }  # fmt: skip
+    }
 
 
 NOTE_SIZE = (380, 420)
@@ -228,26 +238,41 @@ TITLE, GAP, MARGIN, COLUMN_GAP = 30, 30, 20, 60
 
 def note_node(number: int, workflow: Workflow) -> dict:
     return {
-        "id": number, "type": "MarkdownNote", "pos": [-NOTE_SIZE[0] - COLUMN_GAP, 0], "size": list(NOTE_SIZE),
-        "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Read me", "properties": {},
-        "widgets_values": [note(workflow)], "color": "#222", "bgcolor": "#000",
-    }  # fmt: skip
+        "id": number,
+        "type": "MarkdownNote",
+        "pos": [-NOTE_SIZE[0] - COLUMN_GAP, 0],
+        "size": list(NOTE_SIZE),
+        "flags": {},
+        "order": 0,
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "title": "Read me",
+        "properties": {},
+        "widgets_values": [note(workflow)],
+        "color": "#222",
+        "bgcolor": "#000",
+    }
 
 
 WIDTH = {"AudioXLoad": 460, "AudioXEncodeText": 400, "CLIPTextEncode": 400, "SaveVideo": 400, "AudioXSaveSound": 400}
 PREVIEW = {
-    "LoadVideo": 340, "LoadImage": 260, "LoadAudio": 60, "SaveVideo": 260, "SaveAudio": 60, "AudioXSaveSound": 300,
-    "AudioXMaskRange": 80, "AudioXEncodeVideo": 88,  # the range strip, and the Vue renderer's rows are higher
-}  # fmt: skip
+    "LoadVideo": 340,
+    "LoadImage": 260,
+    "LoadAudio": 60,
+    "SaveVideo": 260,
+    "SaveAudio": 60,
+    "AudioXSaveSound": 300,
+    "AudioXMaskRange": 80,
+    "AudioXEncodeVideo": 88,  # the range strip, and the Vue renderer's rows are higher
+}
 
 
 def height(node: Node, info: dict) -> int:
     """Height of a node's body in the editor."""
     slots = max(len(sockets(node, info)), len(info["output"]))
     lines = sum(
-        110 if options.get("multiline") else 26
-        for type_, options, _ in inputs_of(info).values()
-        if type_ in WIDGETS
+        110 if options.get("multiline") else 26 for type_, options, _ in inputs_of(info).values() if type_ in WIDGETS
     )
     extra = len(saved_widget_values(node, info)) - len(widget_values(node, info))
     return 20 + 20 * slots + lines + 26 * extra + PREVIEW.get(node.type, 0)
@@ -265,9 +290,16 @@ def layout(workflow: Workflow, infos: dict) -> tuple[dict[str, list], list[dict]
             places[key] = [x + MARGIN, y, width, height(node, infos[node.type])]
             y += places[key][3] + TITLE + GAP
         bounding = [x, 0, width + 2 * MARGIN, y - TITLE - GAP + MARGIN]
-        groups.append({
-            "id": number, "title": title, "bounding": bounding, "color": "#3f789e", "font_size": 24, "flags": {},
-        })  # fmt: skip
+        groups.append(
+            {
+                "id": number,
+                "title": title,
+                "bounding": bounding,
+                "color": "#3f789e",
+                "font_size": 24,
+                "flags": {},
+            }
+        )
         x += bounding[2] + COLUMN_GAP
     return places, groups
 
@@ -286,9 +318,8 @@ def files(infos: dict) -> dict[Path, str]:
 
 def live_infos() -> dict:
     """/object_info of a ComfyUI with the pack."""
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
-    from comfy_server import ComfyServer
-    from dev import COMFYUI, comfyui_tree
+    from devtools.comfy_server import ComfyServer
+    from tools.dev import COMFYUI, comfyui_tree
 
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
         return comfy.object_info()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from audiox_core.weights import RELEASES
+from audiox_core.release.files import RELEASES
 
 LOAD, PROMPT, SAMPLE, RESULT = "1 Load", "2 Prompt", "3 Sample", "4 Result"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from audiox_core.model.network import AudioXNetwork
+from audiox_core.models.network import AudioXNetwork
 
 from .data import Batches
 from .network import Context, Velocity, caller, in_half, matching_loss, new_network, prompts_in_half, trainable

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from audiox_core.media.bitmap_font import draw_text
 from audiox_core.media.png import write_png
-from audiox_core.media.raster import draw_text
 
 from .state import curve
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audiox_core.evaluation import films, scenes, sounds
 from audiox_core.lengths import SAMPLES_PER_LATENT
 from audiox_core.media.files import written_whole
-from audiox_core.model.encoders import TEXT_TOKENS
-from audiox_core.model.vae import OobleckVAE
+from audiox_core.models.encoders import TEXT_TOKENS
+from audiox_core.models.vae import OobleckVAE
+from training.world import films, scenes, sounds
 
 from . import words
 from .network import PROMPT_LATENTS
@@ -130,9 +130,10 @@ class Batches:
         self.films = [films.film(i) for i in range(len(data["films"]))]
         self.sparse = [i for i, scene in enumerate(self.scenes) if set(scene.kinds) & SPARSE]
         self.steady = [
-            i for i, scene in enumerate(self.scenes)
+            i
+            for i, scene in enumerate(self.scenes)
             if len(scene.kinds) == 1 and scene.side == "centre" and scene.kinds[0] in CUTTABLE
-        ]  # fmt: skip
+        ]
 
     def draw(self, step: int, size: int, salt: int, sparse: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents (size, 64, 236) and prompts as `network.context_of` takes them.
@@ -202,5 +203,10 @@ class Batches:
             text = self.text(films.GENERIC)
         elif choice < 0.8:
             text = self.text(words.hit_caption(self.films[index].kind, rng))
-        return {"latent": self.data["films"][index], "text": text, "film": index, "has_video": True,
-                "audio": self.silence}  # fmt: skip
+        return {
+            "latent": self.data["films"][index],
+            "text": text,
+            "film": index,
+            "has_video": True,
+            "audio": self.silence,
+        }

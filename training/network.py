@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiox_core.lengths import CLIP_SECONDS
-from audiox_core.model.conditioners import AudioSizes, VideoSizes
-from audiox_core.model.maf import MAFSizes
-from audiox_core.model.mmdit import MMDiTSizes
-from audiox_core.model.network import AudioXNetwork, NetworkSizes
+from audiox_core.models.conditioners import AudioSizes, VideoSizes
+from audiox_core.models.maf import MAFSizes
+from audiox_core.models.mmdit import MMDiTSizes
+from audiox_core.models.network import AudioXNetwork, NetworkSizes
 
 from .sight import CLIP
 from .words import WIDTH
@@ -21,13 +21,22 @@ SYNC_ROWS = 248
 PROMPT_LATENTS = 215
 
 SIZES = NetworkSizes(
-    transformer=MMDiTSizes(width=96, depth=4, ffn_width=128, context_tokens=3 * TOKENS, context_width=WIDTH,
-                           time_features=64),
+    transformer=MMDiTSizes(
+        width=96, depth=4, ffn_width=128, context_tokens=3 * TOKENS, context_width=WIDTH, time_features=64
+    ),
     maf=MAFSizes(width=WIDTH, depth=1, ffn_width=128, gate_width=64, experts=48),
-    video=VideoSizes(width=WIDTH, depth=1, attention_width=64, ffn_width=128, frames=FRAMES,
-                     tokens_per_frame=CLIP.tokens_per_frame, sync_rows=SYNC_ROWS, tokens=TOKENS),
+    video=VideoSizes(
+        width=WIDTH,
+        depth=1,
+        attention_width=64,
+        ffn_width=128,
+        frames=FRAMES,
+        tokens_per_frame=CLIP.tokens_per_frame,
+        sync_rows=SYNC_ROWS,
+        tokens=TOKENS,
+    ),
     audio=AudioSizes(width=WIDTH, latent_length=PROMPT_LATENTS, tokens=TOKENS),
-)  # fmt: skip
+)
 
 
 def bumps(positions: Tensor, places: Tensor, width: float) -> Tensor:
@@ -156,5 +165,3 @@ def caller(module: nn.Module):
 
 def matching_loss(velocity: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(velocity.float(), target)
-
-

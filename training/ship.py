@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from audiox_core.checkpoint.official import native_name
+from audiox_core.checkpoint.detection import GUIDANCE_KEY, VARIANT_KEY
+from audiox_core.checkpoint.key_mapping import native_name
 from audiox_core.checkpoint.transforms import AS_TABLE, EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
-from audiox_core.checkpoint.variant import GUIDANCE_KEY, VARIANT_KEY
 from audiox_core.checkpoint.writer import Entry, write_safetensors
-from tests.small_model import (
+from devtools.small_model import (
     ModelSizes,
     Shapes,
     conditioner_shapes,
@@ -34,12 +34,20 @@ GUIDANCE = "2"
 """What suits the demo's Base: it follows words without any, and 6, which the released one takes, overdrives it."""
 
 RELEASED = ModelSizes(
-    width=SIZES.transformer.width, depth=SIZES.transformer.depth, ffn=SIZES.transformer.ffn_width,
-    context=words.WIDTH, experts=SIZES.maf.experts // 3, maf_depth=SIZES.maf.depth, clip_depth=sight.CLIP.depth,
-    temporal_depth=SIZES.video.depth, sync_depth=sight.SYNC.depth, vae_channels=VAE_SIZES.channels,
-    vae_strides=VAE_SIZES.strides, vae_multipliers=tuple(w // VAE_SIZES.channels for w in VAE_SIZES.widths),
+    width=SIZES.transformer.width,
+    depth=SIZES.transformer.depth,
+    ffn=SIZES.transformer.ffn_width,
+    context=words.WIDTH,
+    experts=SIZES.maf.experts // 3,
+    maf_depth=SIZES.maf.depth,
+    clip_depth=sight.CLIP.depth,
+    temporal_depth=SIZES.video.depth,
+    sync_depth=sight.SYNC.depth,
+    vae_channels=VAE_SIZES.channels,
+    vae_strides=VAE_SIZES.strides,
+    vae_multipliers=tuple(w // VAE_SIZES.channels for w in VAE_SIZES.widths),
     t5_depth=words.sizes().depth,
-)  # fmt: skip
+)
 """What of the released files' names and tables depends on sizes."""
 
 

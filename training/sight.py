@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Linear
 
-from audiox_core.evaluation import films
 from audiox_core.media.pixels import resize_pictures
-from audiox_core.model.encoders import ClipSizes, build_clip, encode_clip, normalise_clip
-from audiox_core.model.synchformer import Synchformer, SynchformerSizes, encode, normalise
+from audiox_core.models.encoders import ClipSizes, build_clip, encode_clip, normalise_clip
+from audiox_core.models.synchformer import Synchformer, SynchformerSizes, encode, normalise
+from training.world import films
 
 from .state import Stage
 from .words import WIDTH
@@ -40,14 +40,19 @@ def clip_shapes(s: ClipSizes) -> dict[str, tuple[int, ...]]:
         "embeddings.class_embedding": (s.width,),
         "embeddings.patch_embedding.weight": (s.width, 3, s.patch_size, s.patch_size),
         "embeddings.position_embedding.weight": (s.tokens_per_frame, s.width),
-        "pre_layrnorm.weight": (s.width,), "pre_layrnorm.bias": (s.width,),
-    }  # fmt: skip
+        "pre_layrnorm.weight": (s.width,),
+        "pre_layrnorm.bias": (s.width,),
+    }
     for index in range(s.depth):
         layer = f"encoder.layers.{index}."
         for name in ("self_attn.k_proj", "self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj"):
             shapes |= {f"{layer}{name}.weight": (s.width, s.width), f"{layer}{name}.bias": (s.width,)}
-        shapes |= {f"{layer}mlp.fc1.weight": (s.ffn_width, s.width), f"{layer}mlp.fc1.bias": (s.ffn_width,),
-                   f"{layer}mlp.fc2.weight": (s.width, s.ffn_width), f"{layer}mlp.fc2.bias": (s.width,)}  # fmt: skip
+        shapes |= {
+            f"{layer}mlp.fc1.weight": (s.ffn_width, s.width),
+            f"{layer}mlp.fc1.bias": (s.ffn_width,),
+            f"{layer}mlp.fc2.weight": (s.width, s.ffn_width),
+            f"{layer}mlp.fc2.bias": (s.width,),
+        }
         for name in ("layer_norm1", "layer_norm2"):
             shapes |= {f"{layer}{name}.weight": (s.width,), f"{layer}{name}.bias": (s.width,)}
     return shapes

@@ -86,8 +86,12 @@ class Stage:
             self.averaged[name].lerp_(value, share)
 
     def save(self, step: int) -> None:
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": step,
-                 "averaged": self.averaged}  # fmt: skip
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": step,
+            "averaged": self.averaged,
+        }
         with written_whole(self.state_file) as temporary:
             torch.save(state, temporary)
         self.start = step

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from audiox_core.media.files import written_whole
-from audiox_core.model.network import AudioXNetwork
-from audiox_core.presets import PRESETS
+from audiox_core.models.network import AudioXNetwork
 from audiox_core.sampling import flow_sigmas
+from audiox_core.sampling.presets import PRESETS
 
 from .data import Batches
 from .network import Context, Velocity, Weights, caller, in_half, matching_loss, prompts_in_half, trainable

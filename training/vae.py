@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, autocast, nn
 
-from audiox_core.evaluation import films, scenes
 from audiox_core.lengths import SAMPLES_PER_LATENT
-from audiox_core.model.vae import OobleckVAE, ResidualUnit, Snake, VAESizes
+from audiox_core.models.vae import OobleckVAE, ResidualUnit, Snake, VAESizes
+from training.world import films, scenes
 
 from .state import Stage
 

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 from torch.nn import Linear
 
-from audiox_core.evaluation import films, scenes
-from audiox_core.model.encoders import T5Sizes, build_t5, encode_text, tokenize
+from audiox_core.models.encoders import T5Sizes, build_t5, encode_text, tokenize
+from training.world import films, scenes
 
 from .state import Stage
 
@@ -58,8 +58,9 @@ def sizes() -> T5Sizes:
 def new_t5() -> nn.Module:
     """T5 with random weights, drawn by one rule for all shapes."""
     names = shapes_of(sizes())
-    weights = {name: torch.ones(shape) if "layer_norm" in name else torch.randn(shape) * 0.08
-               for name, shape in names.items()}  # fmt: skip
+    weights = {
+        name: torch.ones(shape) if "layer_norm" in name else torch.randn(shape) * 0.08 for name, shape in names.items()
+    }
     weights["shared.weight"] = torch.randn(names["shared.weight"]) * 0.5
     return build_t5(sizes(), weights).requires_grad_(True)
 
@@ -71,10 +72,12 @@ def shapes_of(s: T5Sizes) -> dict[str, tuple[int, ...]]:
         layer = f"encoder.block.{index}.layer."
         shapes |= {f"{layer}0.SelfAttention.{name}.weight": (inner, s.width) for name in "qkv"}
         shapes |= {
-            f"{layer}0.SelfAttention.o.weight": (s.width, inner), f"{layer}0.layer_norm.weight": (s.width,),
+            f"{layer}0.SelfAttention.o.weight": (s.width, inner),
+            f"{layer}0.layer_norm.weight": (s.width,),
             f"{layer}1.DenseReluDense.wi.weight": (s.ffn_width, s.width),
-            f"{layer}1.DenseReluDense.wo.weight": (s.width, s.ffn_width), f"{layer}1.layer_norm.weight": (s.width,),
-        }  # fmt: skip
+            f"{layer}1.DenseReluDense.wo.weight": (s.width, s.ffn_width),
+            f"{layer}1.layer_norm.weight": (s.width,),
+        }
     bias = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     return shapes | {bias: (s.position_buckets, s.heads), "encoder.final_layer_norm.weight": (s.width,)}
 

@@ -1,7 +1,7 @@
 """Opening, checking and converting the files of the AudioX models."""
 
-from ..variants import VARIANTS
-from .open import open_checkpoint
-from .opened import Checkpoint
+from ..release.variants import VARIANTS
+from .checkpoint import Checkpoint
+from .loading import open_checkpoint
 
 __all__ = ["VARIANTS", "Checkpoint", "open_checkpoint"]

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from ..errors import AudioXError
-from ..variants import VARIANTS
-from .contents import Origin
-from .native import PREFIXES
-from .official import NETWORK, PARTS, TOKENIZER, VAE
-from .open import open_checkpoint
-from .opened import Checkpoint, Reading
-from .variant import GUIDANCE_KEY, VARIANT_KEY
+from ..release.variants import VARIANTS
+from .checkpoint import Checkpoint, Reading
+from .detection import GUIDANCE_KEY, VARIANT_KEY
+from .file_contents import Origin
+from .key_mapping import NETWORK, PARTS, TOKENIZER, VAE
+from .loading import open_checkpoint
+from .single_file import PREFIXES
 from .writer import Entry, write_safetensors
 
 FORMAT_VERSION = "1"
@@ -54,9 +54,7 @@ def convert(
             is unknown, or a weight is too large for float16.
     """
     output = Path(output)
-    opened = open_checkpoint(
-        path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder
-    )
+    opened = open_checkpoint(path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder)
     _check_output(opened, output, without)
     parts = [part for part in opened.parts if part not in set(without)]
     if VAE in opened.parts:
@@ -109,14 +107,11 @@ def _source_paths(opened: Checkpoint) -> list[Path]:
     return [*paths, opened.tokenizer_file] if opened.tokenizer_file else paths
 
 
-def _metadata(
-    opened: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None
-) -> dict[str, str]:
+def _metadata(opened: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None) -> dict[str, str]:
     stated = {key: value for file in reversed(opened.files) for key, value in file.metadata.items()}
     licence = stated.get("license") or stated.get("modelspec.license") or LICENCE
     sources = [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in _source_paths(opened)
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in _source_paths(opened)
     ]
     asked = {GUIDANCE_KEY: stated[GUIDANCE_KEY]} if GUIDANCE_KEY in stated else {}
     return {

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioXError
-from .contents import foreign_model, read_contents
-from .official import PARTS
-from .open import open_checkpoint
-from .opened import describe_origins
+from .checkpoint import describe_origins
+from .file_contents import foreign_model, read_contents
+from .key_mapping import PARTS
+from .loading import open_checkpoint
 from .reader import SUFFIXES, TensorFile
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AudioXError
-from .native import PREFIXES, is_native
-from .official import NETWORK, is_released
+from .key_mapping import NETWORK, is_released
 from .reader import SUFFIXES, TensorFile
+from .single_file import PREFIXES, is_native
 
 _OFFICIAL_FOLDERS = {"audiox_turbo", "pretrained_ckpt", "pretransform", "synchformer"}
 _VAE_STEMS = {"vae"}
@@ -139,9 +139,7 @@ def _model_in(folder: Path, variant: str | None) -> Path:
         return found[0]
     if found:
         names = ", ".join(str(path.relative_to(folder)) for path in found)
-        raise AudioXError(
-            f"{folder} holds several models ({names}); give the path of one of them, or say the variant."
-        )
+        raise AudioXError(f"{folder} holds several models ({names}); give the path of one of them, or say the variant.")
     if errors:
         raise errors[0]
     raise AudioXError(f"{folder} holds no AudioX model; expected audiox_turbo/audiox_turbo.ckpt or such.")

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import AudioXError
-from .pages import drop_pages
+from .mmap import drop_pages
 
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")
 """Ends of the names of files that can hold tensors."""
@@ -25,9 +25,17 @@ MAX_HEADER_BYTES = 100_000_000
 """Longest header that the safetensors format allows."""
 
 _DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
     "BOOL": torch.bool,
 }
 DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
@@ -131,9 +139,7 @@ def _is_pickle(path: Path) -> bool:
         return True
     if len(start) >= 9 and start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] <= MAX_HEADER_BYTES:
         return False
-    raise AudioXError(
-        f"{path} is not a checkpoint: it is neither a safetensors file nor a file written by torch.save."
-    )
+    raise AudioXError(f"{path} is not a checkpoint: it is neither a safetensors file nor a file written by torch.save.")
 
 
 def _read_header(path: Path) -> tuple[dict[str, dict], dict[str, str], int]:

@@ -70,7 +70,9 @@ def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
     for entry in entries:
         offsets = [place, place + entry.bytes]
         header[entry.name] = {
-            "dtype": DTYPE_NAMES[entry.dtype], "shape": list(entry.shape), "data_offsets": offsets,
+            "dtype": DTYPE_NAMES[entry.dtype],
+            "shape": list(entry.shape),
+            "data_offsets": offsets,
         }
         place = offsets[1]
     text = json.dumps(header, separators=(",", ":")).encode()

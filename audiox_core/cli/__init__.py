@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import AudioXError
-from . import batch, convert, download, evaluate, generate, inspect
+from . import batch, convert, download, generate, inspect
 
 COMMANDS = {
     "download": download,
@@ -13,7 +13,6 @@ COMMANDS = {
     "batch": batch,
     "convert": convert,
     "inspect": inspect,
-    "evaluate": evaluate,
 }
 """Name -> module, whose first line is the help. Modules import what is slow when they run, so help is quick."""
 
@@ -29,17 +28,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code.
+    """Run a command and give its exit code; see `exit_code`."""
+    options = build_parser().parse_args(arguments)
+    return exit_code(f"audiox {options.command}", lambda: COMMANDS[options.command].run(options))
+
+
+def exit_code(prog: str, work: Callable[[], int | None]) -> int:
+    """Do the work of a command.
 
     0 when it worked, 1 when a part of a batch did not, 2 with one sentence on stderr when the input cannot work, 130 on
     Ctrl-C.
     """
-    options = build_parser().parse_args(arguments)
     try:
-        return COMMANDS[options.command].run(options) or 0
+        return work() or 0
     except (AudioXError, OSError) as error:
-        print(f"audiox {options.command}: {error}", file=sys.stderr)
+        print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"audiox {options.command}: interrupted.", file=sys.stderr)
+        print(f"{prog}: interrupted.", file=sys.stderr)
         return 130

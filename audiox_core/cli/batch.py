@@ -33,19 +33,22 @@ Batch = list[Item]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `batch`."""
     parser.add_argument(
-        "manifest", type=Path,
+        "manifest",
+        type=Path,
         help="one JSON object a line, with the words of generate's options: id or out for the name, prompt, video, "
         "video_start, seconds, seed, ...; paths are read from the working directory",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the sounds")
     parser.add_argument(
         "--format", choices=FORMATS, default="wav", help="of lines without a name in out (default: %(default)s)"
     )
     parser.add_argument(
-        "--batch-size", type=int, metavar="N",
+        "--batch-size",
+        type=int,
+        metavar="N",
         help=f"sounds of one length and the same settings that are sampled together; default: {GPU_BATCH} on a GPU, "
         "1 on a CPU, where more gains nothing",
-    )  # fmt: skip
+    )
     generate.add_model_arguments(parser)
 
 
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def job_of(size: int):
     """The most that a batch of a manifest may have to hold in memory."""
-    from ..offload import Job
+    from ..memory import Job
 
     return Job(sounds=size, prompts=size, rows=3, video=True, audio=True)
 
@@ -116,9 +119,10 @@ def planned(args: argparse.Namespace, checkpoint, size: int) -> tuple[list[Batch
         else:
             alike.setdefault(kind, []).append(item)
     batches = [
-        group[i : i + size] for _, group in sorted(alike.items(), key=lambda kind: -kind[0][0])
+        group[i : i + size]
+        for _, group in sorted(alike.items(), key=lambda kind: -kind[0][0])
         for i in range(0, len(group), size)
-    ]  # fmt: skip
+    ]
     return batches, skipped, failures
 
 

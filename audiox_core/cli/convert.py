@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..variants import VARIANTS
+from ..release.variants import VARIANTS
 from .progress import Bar
 
 DTYPES = ("fp32", "fp16", "bf16")
@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-encoder", type=Path, help="T5 file or folder to use instead of the one found")
     for part in ("vae", "clip_vision", "synchformer", "t5", "tokenizer"):
         parser.add_argument(
-            f"--without-{part.replace('_', '-')}", dest="without", action="append_const", const=part,
+            f"--without-{part.replace('_', '-')}",
+            dest="without",
+            action="append_const",
+            const=part,
             help=f"leave the part {part} out",
         )
 

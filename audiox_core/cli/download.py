@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import AudioXError
-from ..weights import RELEASES, Release, default_folder, gigabytes
+from ..release.files import RELEASES, Release, default_folder, gigabytes
 from .progress import Bar
 
 
@@ -14,10 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `download`."""
     parser.add_argument("model", choices=tuple(RELEASES), help="which model")
     parser.add_argument(
-        "--to", type=Path, metavar="DIR",
+        "--to",
+        type=Path,
+        metavar="DIR",
         help="folder that the model's own folder is put into (default: models/audiox of the ComfyUI that the pack "
         "lies in, else ./models/audiox)",
-    )  # fmt: skip
+    )
     parser.add_argument("--revision", help="branch, tag or commit in place of the one that is pinned here; e.g. main")
     parser.add_argument("--convert", action="store_true", help="then make one bf16 .safetensors with everything in it")
     parser.add_argument(
@@ -47,12 +49,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> None:
-    from .. import download as hub  # with huggingface_hub, whose import takes a moment
+    from ..release import download as hub  # with huggingface_hub, whose import takes a moment
 
     if hub.is_offline():
         known = {remote.file: remote for remote in hub.recorded(folder, release.files)}
-        lacking = [file.path for file in release.files
-                   if file not in known or not _showing(hub.is_there, known[file], folder)]
+        lacking = [
+            file.path for file in release.files if file not in known or not _showing(hub.is_there, known[file], folder)
+        ]
         if lacking:
             raise AudioXError(
                 f"HF_HUB_OFFLINE is set, and {folder} has no record of having {', '.join(lacking)}; unset it to fetch."

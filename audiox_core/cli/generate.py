@@ -11,7 +11,7 @@ from pathlib import Path
 from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
 from ..lengths import CLIP_SECONDS, SAMPLE_RATE, latent_frames, windows_from_seconds
-from ..variants import SAMPLERS, VARIANTS
+from ..release.variants import SAMPLERS, VARIANTS
 from . import memory
 from .progress import Bar
 
@@ -37,9 +37,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     memory.add_arguments(parser, "bf16 on a GPU and on a CPU that is faster with it, else fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: a GPU where there is one")
     parser.add_argument(
-        "--cuda-graphs", action="store_true",
+        "--cuda-graphs",
+        action="store_true",
         help="record the network's work on an NVIDIA GPU and replay it: for many steps or sounds",
-    )  # fmt: skip
+    )
 
 
 def add_sound_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +89,8 @@ def run(args: argparse.Namespace) -> None:
     """Raises AudioXError for input that cannot work, before anything is written."""
     outputs = output_paths(args)
     memory.check(args)
-    from ..media.loudness import check_target
-    from ..offload import report
+    from ..measure.loudness import check_target
+    from ..memory import report
 
     if args.loudness is not None:
         check_target(args.loudness)
@@ -120,8 +121,8 @@ def open_model(args: argparse.Namespace, device: str, job: Callable):
     job(checkpoint): what it shall do, an `offload.Job`.
     """
     from ..checkpoint import open_checkpoint  # after the cheap checks: torch takes seconds to import
+    from ..memory.dtypes import default_dtype
     from ..pipeline import AudioX
-    from ..precision import default_dtype
 
     check_device(device)
     dtypes = memory.dtypes_of(args, lambda: default_dtype(device))
@@ -137,14 +138,12 @@ def open_model(args: argparse.Namespace, device: str, job: Callable):
         file=sys.stderr,
     )
     plan = memory.plan_of(args, checkpoint, device, dtypes, job(checkpoint))
-    return AudioX(
-        checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan, cuda_graphs=args.cuda_graphs
-    )
+    return AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan, cuda_graphs=args.cuda_graphs)
 
 
 def job_of(checkpoint, args: argparse.Namespace):
     """What a run has to hold in memory."""
-    from ..offload import Job
+    from ..memory import Job
 
     settings = settings_of(checkpoint, args)
     return Job(
@@ -158,7 +157,7 @@ def job_of(checkpoint, args: argparse.Namespace):
 
 def settings_of(checkpoint, args: argparse.Namespace):
     """The settings of a run of the checkpoint."""
-    from ..presets import run_settings
+    from ..sampling.presets import run_settings
 
     return run_settings(
         checkpoint.variant,
@@ -259,7 +258,7 @@ def edited(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, s
     """Sounds made of --edit; stage(name) is entered for each part of the work."""
     from ..media.audio import read_audio, whole_sound
     from ..media.splice import checked_range, made_frames, place, splice
-    from ..runs import Known
+    from ..sampling.run import Known
 
     placed = place(whole_sound(*read_audio(args.edit))[None], args.before, args.after)
     ranges = [*placed.ranges, *(checked_range(*numbers(each), placed.samples) for each in args.range)]
@@ -332,8 +331,8 @@ def reader(model, args: argparse.Namespace):
 
 
 def write(path: Path, sound, args: argparse.Namespace) -> None:
+    from ..measure.loudness import loudness_gain
     from ..media.audio import write_audio
-    from ..media.loudness import loudness_gain
     from ..media.mux import mux_video
 
     if path.suffix.lower() in SOUND_SUFFIXES:
@@ -341,6 +340,12 @@ def write(path: Path, sound, args: argparse.Namespace) -> None:
         write_audio(path, sound * gain, SAMPLE_RATE)
         return
     mux_video(
-        args.video, sound, SAMPLE_RATE, path,
-        mode=args.mode, start=args.video_start, duration=args.seconds, loudness=args.loudness,
-    )  # fmt: skip
+        args.video,
+        sound,
+        SAMPLE_RATE,
+        path,
+        mode=args.mode,
+        start=args.video_start,
+        duration=args.seconds,
+        loudness=args.loudness,
+    )

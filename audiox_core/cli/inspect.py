@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..variants import VARIANTS
+from ..release.variants import VARIANTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

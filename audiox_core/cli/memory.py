@@ -34,7 +34,7 @@ def dtypes_of(args: argparse.Namespace, default):
     """The types asked for; default: a function that gives that of the network and the encoders."""
     import torch
 
-    from ..offload import Dtypes
+    from ..memory import Dtypes
 
     types = dict(zip(DTYPES, (torch.float32, torch.bfloat16, torch.float16), strict=True))
     asked = "fp32" if args.no_half else args.dtype
@@ -44,7 +44,7 @@ def dtypes_of(args: argparse.Namespace, default):
 
 def plan_of(args: argparse.Namespace, checkpoint, device: str, dtypes, job, models: int = 1):
     """The plan of a run, printed on stderr; AudioXError when nothing fits."""
-    from ..offload import GB, Limits, Model, detect, plan, report
+    from ..memory import GB, Limits, Model, detect, plan, report
 
     vram, ram = (None if value is None else int(value * GB) for value in (args.max_vram, args.max_ram))
     limits = Limits(max_vram=vram, max_ram=ram, offload=not args.no_cpu_offload, models=models)

@@ -27,9 +27,7 @@ LARGEST_RESAMPLING_KERNEL = 30_000_000
 """Numbers in torchaudio's resampling filter; rates without a common divisor need gigabytes."""
 
 
-def read_audio(
-    source: Source, *, start: float = 0.0, duration: float | None = None
-) -> tuple[torch.Tensor, int]:
+def read_audio(source: Source, *, start: float = 0.0, duration: float | None = None) -> tuple[torch.Tensor, int]:
     """Read the first sound stream of a sound or video file.
 
     Args:
@@ -178,9 +176,7 @@ def check_waveform(waveform: torch.Tensor, sample_rate: int) -> None:
     if waveform.shape[1] == 0:
         raise AudioXError("The sound has no samples; give one that is longer than 0 s.")
     if not isinstance(sample_rate, int) or sample_rate <= 0:
-        raise AudioXError(
-            f"The sample rate is {sample_rate}; expected a whole number above 0, such as 44100."
-        )
+        raise AudioXError(f"The sample rate is {sample_rate}; expected a whole number above 0, such as 44100.")
     if not torch.isfinite(waveform).all():
         raise AudioXError(
             "The sound holds NaN or infinite samples; it was damaged before it came here, so make it anew."
@@ -207,9 +203,7 @@ def write_audio(
     check_waveform(waveform, sample_rate)
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".wav", ".flac"):
-        raise AudioXError(
-            f"Sound cannot be written to {os.fspath(path)!r}; choose a name that ends in .wav or .flac."
-        )
+        raise AudioXError(f"Sound cannot be written to {os.fspath(path)!r}; choose a name that ends in .wav or .flac.")
     if waveform.shape[0] not in LAYOUTS:
         raise AudioXError(f"The sound has {waveform.shape[0]} channels; 1 or 2 can be written.")
     codec, sample_format = {".wav": ("pcm_f32le", "flt"), ".flac": ("flac", "s32")}[suffix]

@@ -28,9 +28,7 @@ def open_media(source: Source) -> Iterator["av.container.InputContainer"]:
     if isinstance(source, str | os.PathLike):
         source = Path(source)
         if not source.is_file():
-            raise AudioXError(
-                f"There is no file {source_name(source)}; give the path of a media file that exists."
-            )
+            raise AudioXError(f"There is no file {source_name(source)}; give the path of a media file that exists.")
         opened = str(source)
     else:
         source.seek(0)
@@ -133,9 +131,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Hand out a temporary path beside `path` and rename it when the block succeeds; nothing stays when it fails."""
     path = Path(path)
     if not path.parent.is_dir():
-        raise AudioXError(
-            f"There is no folder {str(path.parent)!r} to write {path.name!r} into; make it first."
-        )
+        raise AudioXError(f"There is no folder {str(path.parent)!r} to write {path.name!r} into; make it first.")
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
         yield temporary

@@ -180,9 +180,7 @@ def stride_ids(frame_rate: float, frame_count: int, fps: int, count: int, start:
 class _Picture:
     """A source frame, its time and length in seconds; converted and resized when first asked for."""
 
-    def __init__(
-        self, time: Fraction, length: Fraction, load: Callable[[], torch.Tensor], is_key: bool = True
-    ):
+    def __init__(self, time: Fraction, length: Fraction, load: Callable[[], torch.Tensor], is_key: bool = True):
         self.time, self.length, self.load, self.is_key = time, length, load, is_key
         self.resized = {}
 
@@ -195,9 +193,7 @@ class _Picture:
 class _Picker:
     """Fills all requests from pictures offered in order of time."""
 
-    def __init__(
-        self, requests: list[FrameRequest], targets: list[list[Fraction]], progress: Progress | None
-    ):
+    def __init__(self, requests: list[FrameRequest], targets: list[list[Fraction]], progress: Progress | None):
         self.requests, self.targets, self.progress = requests, targets, progress
         self.outputs = [torch.empty(count, 3, size, size, dtype=torch.uint8) for _, count, size in requests]
         self.filled = [0] * len(requests)
@@ -205,9 +201,7 @@ class _Picker:
 
     @property
     def complete(self) -> bool:
-        return all(
-            filled == request.count for filled, request in zip(self.filled, self.requests, strict=True)
-        )
+        return all(filled == request.count for filled, request in zip(self.filled, self.requests, strict=True))
 
     def offer(self, picture: _Picture) -> None:
         """Serve every target up to the picture's time with this picture or the one before it."""
@@ -252,9 +246,7 @@ def _frame_times(source: Source) -> tuple[list[Fraction], float]:
     with open_media(source) as container:
         stream = video_stream(container, source)
         origin = time_origin(stream)
-        packets = [
-            packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard
-        ]
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard]
         times = sorted(packet.pts * stream.time_base - origin for packet in packets)
         if not times or not stream.average_rate:
             raise AudioXError(
@@ -327,9 +319,7 @@ def _image_count(images: torch.Tensor) -> int:
 def _check_range(images: torch.Tensor) -> None:
     low, high = (value.item() for value in torch.aminmax(images))
     if not (low >= -1 and high <= 2):  # also refuses NaN
-        raise AudioXError(
-            f"The images hold values from {low:g} to {high:g}; float images must lie between 0 and 1."
-        )
+        raise AudioXError(f"The images hold values from {low:g} to {high:g}; float images must lie between 0 and 1.")
 
 
 def _beyond_end(start: float, end: float | Fraction) -> AudioXError:

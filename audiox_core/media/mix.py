@@ -99,9 +99,7 @@ class SoundTrack:
             skipped = self.origin - time_origin(stream)
             late = round(-skipped * self.rate)  # sample of the track at which the original begins
             held = torch.zeros(2, max(late, 0))
-            for place, array in sound_blocks(
-                container, stream, first=max(skipped, 0), rate=self.rate, layout=layout
-            ):
+            for place, array in sound_blocks(container, stream, first=max(skipped, 0), rate=self.rate, layout=layout):
                 block = torch.from_numpy(array).expand(2, -1)[:, max(-place - late, 0) :]
                 held = torch.cat([held, block], dim=1)
                 while held.shape[1] >= size:

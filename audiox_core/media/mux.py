@@ -11,8 +11,9 @@ import av
 import torch
 
 from ..errors import AudioXError
+from ..measure.loudness import check_target, loudness_gain
 from .audio import LAYOUTS, check_waveform, resample, sound_frame
-from .edits import limit_edits
+from .edit_list import limit_edits
 from .files import (
     Source,
     check_window,
@@ -22,9 +23,8 @@ from .files import (
     video_stream,
     written_whole,
 )
-from .loudness import check_target, loudness_gain
 from .mix import Mode, SoundTrack
-from .packets import shifted_packets, video_length
+from .remux import shifted_packets, video_length
 
 CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "flac", ".webm": "libopus"}
 """Sound codec of each kind of file that can be written."""
@@ -40,9 +40,26 @@ AAC_BITS_A_SECOND = 192_000
 MP4_FAMILY = (".mp4", ".m4v", ".mov")
 
 MP4_KEYS = {
-    "title", "artist", "album_artist", "composer", "album", "date", "encoder", "comment", "genre", "copyright",
-    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "creation_time", "location",
-}  # fmt: skip
+    "title",
+    "artist",
+    "album_artist",
+    "composer",
+    "album",
+    "date",
+    "encoder",
+    "comment",
+    "genre",
+    "copyright",
+    "grouping",
+    "lyrics",
+    "description",
+    "synopsis",
+    "show",
+    "episode_id",
+    "network",
+    "creation_time",
+    "location",
+}
 """Metadata that every mp4 player knows; other keys need the newer list of named keys."""
 
 CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
@@ -117,13 +134,19 @@ def mux_video(
         origin = time_origin(video) + Fraction(start)
         has_sound = mode != "replace" and len(source.streams.audio) > 0
         track = _sound_track(
-            waveform, sample_rate, codec, length, offset, gain_db, loudness,
+            waveform,
+            sample_rate,
+            codec,
+            length,
+            offset,
+            gain_db,
+            loudness,
             original=video_source if has_sound else None,
             origin=origin,
             original_gain=10 ** (original_gain_db / 20),
             duck_gain=10 ** (duck_db / 20) if mode == "duck" else 1.0,
             progress=progress,
-        )  # fmt: skip
+        )
         scale = 1 / max(track.peak(), 1.0)
         with written_whole(destination) as temporary:
             copied = [video, *(source.streams.subtitles if subtitles else ())]
@@ -150,9 +173,7 @@ def _check_request(source: Source, waveform, sample_rate: int, destination: Path
         raise AudioXError(f"A video cannot be written to {destination.name!r}; choose {', '.join(CODECS)}.")
     is_path = isinstance(source, str | os.PathLike)
     if is_path and destination.exists() and Path(source).exists() and os.path.samefile(source, destination):
-        raise AudioXError(
-            f"{source_name(source)} is both source and destination; choose another destination."
-        )
+        raise AudioXError(f"{source_name(source)} is both source and destination; choose another destination.")
     return codec
 
 
@@ -189,9 +210,7 @@ def _check_beginning(packet, video, start: float, destination: Path) -> None:
 class _Writer:
     """An output file with copied streams and one encoded sound, written side by side."""
 
-    def __init__(
-        self, path: Path, source, copied: list, codec: str, track: SoundTrack, scale: float, name: str
-    ):
+    def __init__(self, path: Path, source, copied: list, codec: str, track: SoundTrack, scale: float, name: str):
         self.name, self.scale, self.track = name, scale, track
         metadata = {key: value for key, value in source.metadata.items() if key.lower() not in CONTAINER_KEYS}
         with self._errors():
@@ -244,9 +263,7 @@ class _Writer:
             copy = self.output.add_stream_from_template(stream, opaque=True)
         except ValueError as error:
             kind = stream.codec_context.name
-            advice = (
-                "or leave the subtitles out" if stream.type == "subtitle" else "which holds nearly everything"
-            )
+            advice = "or leave the subtitles out" if stream.type == "subtitle" else "which holds nearly everything"
             raise AudioXError(
                 f"The {stream.type} stream ({kind}) cannot be copied into {suffix}; write the kind of file that the "
                 f"source is, or .mkv, {advice}."
@@ -273,9 +290,7 @@ class _Writer:
             yield
         except av.FFmpegError as error:
             reason = error.strerror or type(error).__name__
-            raise AudioXError(
-                f"{self.name!r} could not be written ({reason}); try another kind of file."
-            ) from error
+            raise AudioXError(f"{self.name!r} could not be written ({reason}); try another kind of file.") from error
 
 
 def _options(path: Path, metadata: dict[str, str], rate: int) -> dict[str, str]:

@@ -18,9 +18,19 @@ QUIETEST_TOP_DB = -45.0
 """A sound quieter than this is not made to look louder: silence stays dark."""
 
 COLOURS = np.array(
-    [(4, 4, 18), (28, 16, 68), (79, 18, 123), (137, 34, 106), (187, 55, 84), (227, 89, 51), (249, 140, 10),
-     (249, 201, 50), (252, 255, 200)], np.float32,
-)  # fmt: skip
+    [
+        (4, 4, 18),
+        (28, 16, 68),
+        (79, 18, 123),
+        (137, 34, 106),
+        (187, 55, 84),
+        (227, 89, 51),
+        (249, 140, 10),
+        (249, 201, 50),
+        (252, 255, 200),
+    ],
+    np.float32,
+)
 """From quiet to loud: lightness rises all the way, so that the picture also reads in grey."""
 
 

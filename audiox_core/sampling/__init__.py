@@ -11,12 +11,12 @@ following one and is the only randomness. callback(step, steps, denoised) may ra
 
 from .flow import add_flow_noise, flow_sigmas, from_velocity, sample_euler, sample_renoise
 from .guidance import away_from, guide, rescale_guidance
-from .known import AddNoise, keeping
+from .inpaint import AddNoise, keeping
 from .noise import BrownianNoise, SeededNoise
 from .ode import sample_dpm_2, sample_dpmpp_2s_ancestral, sample_heun
 from .sde import sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
 from .types import Callback, Denoise, Noise, Sampler, Velocity
-from .v import SIGMA_MAX, SIGMA_MIN, add_v_noise, from_v, polyexponential_sigmas, v_scalings, v_sigmas
+from .v_prediction import SIGMA_MAX, SIGMA_MIN, add_v_noise, from_v, polyexponential_sigmas, v_scalings, v_sigmas
 
 __all__ = [
     "SIGMA_MAX",

@@ -1,0 +1,112 @@
+"""What the tensors of one file are: parts under native names, each with the recipe that makes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from .key_mapping import T5, VAE, Recipe, is_dit, plan
+from .layout import canonical
+from .reader import TensorFile
+from .single_file import is_native, split_native
+from .transforms import KEEP, Shape
+
+_VAE_TAIL = re.compile(r"(?:encoder|decoder)\.layers\..*")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a native tensor comes from: a recipe whose sources are names in a file."""
+
+    file: TensorFile
+    recipe: Recipe
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the native tensor."""
+        shapes = [self.file.shapes[source] for source in self.recipe.sources]
+        if len(shapes[-1]) < self.recipe.transform.least_rank:
+            return shapes[-1]  # a tensor that cannot be transformed: reported as of the wrong shape
+        return self.recipe.transform.shape(*shapes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the native tensor when no other is asked for: the source's."""
+        return self.file.dtypes[self.recipe.sources[-1]]
+
+
+Origins = dict[str, Origin]
+"""Native name -> origin, for one part."""
+
+
+@dataclass
+class Contents:
+    """One file, understood.
+
+    copies: part -> copies of it, each native name -> origin; only the VAE has more than one, by the prefix.
+    dead: names without effect. unknown: names that no released file has.
+    """
+
+    file: TensorFile
+    copies: dict[str, dict[str, Origins]] = field(default_factory=dict)
+    dead: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def part(self, part: str) -> Origins:
+        """Origins of a part, of several copies the first; empty when the file has none of it."""
+        return next(iter(self.copies.get(part, {}).values()), {})
+
+
+def read_contents(file: TensorFile) -> Contents:
+    """Sort the names of a file; reads no values."""
+    return _native_contents(file) if is_native(file.shapes) else _released_contents(file)
+
+
+def foreign_model(names: Iterable[str]) -> str | None:
+    """The name of a relative of AudioX that has the same transformer, None when it is none."""
+    names = list(names)
+    return "a Stable Audio model" if is_dit(names) and not any("video_prompt." in name for name in names) else None
+
+
+def _native_contents(file: TensorFile) -> Contents:
+    contents = Contents(file)
+    unknown = []
+    for stored in file.shapes:
+        target = split_native(stored)
+        if target is None:
+            unknown.append(stored)
+            continue
+        part, name = target
+        origin = Origin(file, Recipe(part, name, (stored,), KEEP))
+        contents.copies.setdefault(part, {}).setdefault("", {})[name] = origin
+    contents.unknown = tuple(unknown)
+    return contents
+
+
+def _released_contents(file: TensorFile) -> Contents:
+    stored_names: dict[str, str] = {}
+    unknown = []
+    for stored in sorted(file.shapes, key=lambda name: canonical(name) != name):  # exact names win
+        name = canonical(stored)
+        if name is None or name in stored_names:
+            unknown.append(stored)
+        else:
+            stored_names[name] = stored
+    planned = plan(stored_names)
+    contents = Contents(file)
+    contents.dead = tuple(stored_names[name] for name in planned.dead)
+    contents.unknown = (*unknown, *(stored_names[name] for name in planned.unknown))
+    for recipe in sorted(planned.recipes, key=_preference):
+        stored_recipe = replace(recipe, sources=tuple(stored_names[source] for source in recipe.sources))
+        copy = _VAE_TAIL.sub("", recipe.sources[0]) if recipe.part == VAE else ""
+        origins = contents.copies.setdefault(recipe.part, {}).setdefault(copy, {})
+        origins.setdefault(recipe.name, Origin(file, stored_recipe))
+    return contents
+
+
+def _preference(recipe: Recipe) -> bool:
+    """T5's tied embedding: `shared.weight` before its other name."""
+    return recipe.part == T5 and recipe.sources[0] != recipe.name

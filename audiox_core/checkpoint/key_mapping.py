@@ -1,0 +1,259 @@
+"""Names of the released AudioX files -> names of the models here, as tables.
+
+Released files: the model (`model.model.`, `maf_block.`, `conditioner.`, `pretransform.`), the VAE alone (no
+prefix), Synchformer (`vfeat_extractor.`) and Hugging Face's T5 encoder. What upstream never uses at inference
+is named here as dead, so that a name outside the table is a name that no released file has. The two transformers
+give different things the same names, so each has a table of its own beside the common one.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from .transforms import AS_TABLE, EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
+
+NETWORK, VAE, CLIP_VISION, SYNCHFORMER, T5, TOKENIZER = PARTS = (
+    "network",
+    "vae",
+    "clip_vision",
+    "synchformer",
+    "t5",
+    "tokenizer",
+)
+
+_TRANSFORMER = r"model\.model\.transformer\."
+_LAYER = _TRANSFORMER + r"layers\.(\d+)\."
+_MAF = r"maf_block\."
+_FUSION = _MAF + r"fusion_transformer\.layers\.(\d+)\."
+_VIDEO = r"conditioner\.conditioners\.video_prompt\."
+_TEMPORAL = _VIDEO + r"Temp_transformer\."
+_AUDIO = r"conditioner\.conditioners\.audio_prompt\."
+_AUTOENCODER = r"(?:autoencoder\.|pretransform\.model\.|" + _AUDIO + r"pretransform\.model\.)?"
+_SYNC = r"vfeat_extractor\."
+_CLIP = _VIDEO + r"visual_encoder_model\."
+
+_WB = r"(weight|bias)"
+
+_COMMON = (
+    # around the transformer's layers
+    (r"model\.model\.timestep_features\.weight", NETWORK, r"transformer.time_features.weight", KEEP),
+    (r"model\.model\.to_timestep_embed\.([02])\." + _WB, NETWORK, r"transformer.time_embed.\1.\2", KEEP),
+    (r"model\.model\.(pre|post)process_conv\.weight", NETWORK, r"transformer.\1process_conv.weight", KEEP),
+    (_TRANSFORMER + r"project_(in|out)\.weight", NETWORK, r"transformer.project_\1.weight", KEEP),
+    # fusion: the parameters named after video act on the text and the other way round
+    (_MAF + r"unified_experts", NETWORK, r"maf.experts.weight", AS_TABLE),
+    (_MAF + r"bypass_gate_v", NETWORK, r"maf.bypass_gate_text.weight", AS_TABLE),
+    (_MAF + r"bypass_gate_t", NETWORK, r"maf.bypass_gate_video.weight", AS_TABLE),
+    (_MAF + r"bypass_gate_a", NETWORK, r"maf.bypass_gate_audio.weight", AS_TABLE),
+    (_MAF + r"norm_v2\." + _WB, NETWORK, r"maf.norm_text.\1", KEEP),
+    (_MAF + r"norm_t2\." + _WB, NETWORK, r"maf.norm_video.\1", KEEP),
+    (_MAF + r"norm_a2\." + _WB, NETWORK, r"maf.norm_audio.\1", KEEP),
+    (_MAF + r"(norm1|gating_network\.[02]|cross_attn\.out_proj)\." + _WB, NETWORK, r"maf.\1.\2", KEEP),
+    (_MAF + r"cross_attn\.in_proj_" + _WB, NETWORK, r"maf.cross_attn.in_proj.\1", KEEP),
+    (_FUSION + r"self_attn\.in_proj_" + _WB, NETWORK, r"maf.layers.\1.self_attn.in_proj.\2", KEEP),
+    (_FUSION + r"(self_attn\.out_proj|linear[12]|norm[12])\." + _WB, NETWORK, r"maf.layers.\1.\2.\3", KEEP),
+    # video and audio prompts
+    (_VIDEO + r"empty_visual_feat", NETWORK, r"video.empty_tokens.weight", AS_TABLE),
+    (_VIDEO + r"sync_weight", NETWORK, r"video.sync_weight.weight", AS_TABLE),
+    (_VIDEO + r"Temp_pos_embedding", NETWORK, r"video.position_embedding.weight", AS_TABLE),
+    (_VIDEO + r"(proj|proj_sync)\." + _WB, NETWORK, r"video.\1.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.0\.norm\." + _WB, NETWORK, r"video.layers.\1.attn_norm.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.0\.fn\.to_qkv\.weight", NETWORK, r"video.layers.\1.to_qkv.weight", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.0\.fn\.to_out\.0\." + _WB, NETWORK, r"video.layers.\1.to_out.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.1\.norm\." + _WB, NETWORK, r"video.layers.\1.ffn_norm.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.1\.fn\.net\.0\." + _WB, NETWORK, r"video.layers.\1.ffn_in.\2", KEEP),
+    (_TEMPORAL + r"layers\.(\d+)\.1\.fn\.net\.3\." + _WB, NETWORK, r"video.layers.\1.ffn_out.\2", KEEP),
+    (_TEMPORAL + r"norm\." + _WB, NETWORK, r"video.norm.\1", KEEP),
+    (_AUDIO + r"proj_out\." + _WB, NETWORK, r"audio.proj_out.\1", KEEP),
+    (_AUDIO + r"proj_features_128\." + _WB, NETWORK, r"audio.proj_time.\1", KEEP),
+    (_AUDIO + r"proj_features\." + _WB, NETWORK, r"audio.proj_mel.\1", KEEP),
+    (_AUDIO + r"empty_audio_feat", NETWORK, r"audio.empty_tokens.weight", AS_TABLE),
+    # the encoders and the VAE, which the model file holds twice
+    (_CLIP + r"(?:vision_model\.)?((?:embeddings|pre_layrnorm|encoder)\..+)", CLIP_VISION, r"vision_model.\1", KEEP),
+    (_AUTOENCODER + r"((?:encoder|decoder)\.layers\..+)", VAE, r"\1", KEEP),
+    (
+        _SYNC + r"spatial_attn_agg\.self_attn\.in_proj_" + _WB,
+        SYNCHFORMER,
+        r"spatial_attn_agg.self_attn.in_proj.\1",
+        KEEP,
+    ),
+    (_SYNC + r"((?!patch_embed\.).+)", SYNCHFORMER, r"\1", KEEP),
+    (r"(shared\.weight|encoder\.(?:block|final_layer_norm)\..+)", T5, r"\1", KEEP),
+    (r"encoder\.embed_tokens\.weight", T5, r"shared.weight", KEEP),
+)
+
+_MMDIT = (
+    (_TRANSFORMER + r"proj_mm_tokens\." + _WB, NETWORK, r"transformer.context_proj.\1", KEEP),
+    (_TRANSFORMER + r"proj_mm_seq_len\." + _WB, NETWORK, r"transformer.context_to_positions.\1", KEEP),
+    (_LAYER + r"attn\.qkv\." + _WB, NETWORK, r"transformer.layers.\1.qkv.\2", SPLIT_QKV),
+    (_LAYER + r"linear1\.weight", NETWORK, r"transformer.layers.\1.attn_out.weight", JOIN_TAPS),
+    (_LAYER + r"linear1\.bias", NETWORK, r"transformer.layers.\1.attn_out.bias", KEEP),
+    (_LAYER + r"cross_attn\.to_kv\.weight", NETWORK, r"transformer.layers.\1.time_key.weight", EVEN_ROWS),
+    (_LAYER + r"ffn\.(w[123])\.weight", NETWORK, r"transformer.layers.\1.ffn.\2.weight", JOIN_TAPS),
+    (_LAYER + r"adaLN_modulation\.1\." + _WB, NETWORK, r"transformer.layers.\1.modulation.\2", KEEP),
+)
+
+_DIT = (
+    (r"model\.model\.to_cond_embed\.([02])\.weight", NETWORK, r"transformer.context_embed.\1.weight", KEEP),
+    *(
+        (_LAYER + theirs + ending, NETWORK, rf"transformer.layers.\1.{ours}.{kind}", KEEP)
+        for theirs, ours in (("pre_norm", "attn_norm"), ("cross_attend_norm", "cross_norm"), ("ff_norm", "ffn_norm"))
+        for ending, kind in ((r"\.gamma", "weight"), (r"\.beta", "bias"))
+    ),
+    (_LAYER + r"self_attn\.to_qkv\.weight", NETWORK, r"transformer.layers.\1.qkv.weight", KEEP),
+    (_LAYER + r"self_attn\.to_out\.weight", NETWORK, r"transformer.layers.\1.attn_out.weight", KEEP),
+    (_LAYER + r"cross_attn\.to_(q|kv|out)\.weight", NETWORK, r"transformer.layers.\1.cross_\2.weight", KEEP),
+    (_LAYER + r"ff\.ff\.0\.proj\." + _WB, NETWORK, r"transformer.layers.\1.ffn_in.\2", KEEP),
+    (_LAYER + r"ff\.ff\.2\." + _WB, NETWORK, r"transformer.layers.\1.ffn_out.\2", KEEP),
+)
+
+_DEAD = (
+    r"model\.model\.to_global_embed\..+",
+    r"model\.model\.transformer\.latent_rot",
+    r"model\.model\.transformer\.rotary_pos_emb\.inv_freq",  # a constant
+    _CLIP + r"(?:vision_model\.)?(?:post_layernorm\..+|embeddings\.position_ids)",
+    _CLIP + r"visual_projection\.weight",
+    _SYNC + r"patch_embed\..+",
+    # other branches of the file that Synchformer's authors publish, and the decoder of a whole T5
+    r"(?:afeat_extractor|vproj|aproj|transformer)\..+",
+    r"decoder\.(?:block|embed_tokens|final_layer_norm)\..+|lm_head\.weight",
+)
+_DEAD_IN_MMDIT = (r"model\.model\.to_cond_embed\..+", _LAYER + r"cross_attn\.to_q\.weight")
+
+_DIT_NAME = re.compile(_LAYER + r"(?:self_attn\.to_qkv|pre_norm|cross_attend_norm|ff_norm|ff)\..+")
+"""What only the cross-attending transformer has."""
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The rules of one of the two kinds of model files."""
+
+    rules: tuple[tuple[re.Pattern, str, str, Transform], ...]
+    dead: re.Pattern
+
+    @classmethod
+    def of(cls, table, dead) -> "_Names":
+        rules = ((re.compile(pattern), part, name, transform) for pattern, part, name, transform in table)
+        return cls(tuple(rules), re.compile("|".join(f"(?:{pattern})" for pattern in dead)))
+
+
+_NAMES = {False: _Names.of(_COMMON + _MMDIT, _DEAD + _DEAD_IN_MMDIT), True: _Names.of(_COMMON + _DIT, _DEAD)}
+"""Whether the transformer is the cross-attending one -> names."""
+
+_WEIGHT_NORM = re.compile(r"(.+\.)(?:weight_([gv])|parametrizations\.weight\.original([01]))")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One native tensor: the part and name it gets, the tensors it is made of and how."""
+
+    part: str
+    name: str
+    sources: tuple[str, ...]
+    transform: Transform
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a set of released names becomes.
+
+    recipes: one for each native tensor and copy (the VAE is in the model file twice: two recipes, one name).
+    dead: names that are in released files and have no effect.
+    unknown: names that no released file has, or half of a weight-norm pair.
+    """
+
+    recipes: tuple[Recipe, ...]
+    dead: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def is_dit(official_names: Iterable[str]) -> bool:
+    """Do released names hold the cross-attending transformer of AudioX and AudioX-MAF, not the modulated one?"""
+    return any(_DIT_NAME.search(name) for name in official_names)
+
+
+def is_released(name: str) -> bool:
+    """Is a name in some released file, dead or not?"""
+    for dit in (False, True):
+        with contextlib.suppress(KeyError):
+            native_name(name, dit)
+            return True
+    return False
+
+
+def native_name(official_name: str, dit: bool = False) -> tuple[str, str, Transform | None] | None:
+    """(part, native name, transform) of a released name, None for one that is dead.
+
+    dit: see `is_dit`. The transform is None when the tensor is taken as it is. Both halves of a weight-norm pair name
+    the folded `weight`, with the transform that needs the gain and the direction in this order; see `plan`.
+
+    Raises:
+        KeyError: the name is in no released file of this kind.
+    """
+    names = _NAMES[dit]
+    match = _WEIGHT_NORM.fullmatch(official_name)
+    stem = match[1] + "weight" if match else official_name
+    for pattern, part, name, transform in names.rules:
+        if found := pattern.fullmatch(stem):
+            if match:
+                transform = FOLD
+            return part, found.expand(name), None if transform is KEEP else transform
+    if names.dead.fullmatch(official_name):
+        return None
+    raise KeyError(official_name)
+
+
+def plan(official_names: Iterable[str], dit: bool | None = None) -> Plan:
+    """Group released names into recipes; reads no tensor. dit: see `is_dit`, None to tell by the names."""
+    official_names = list(official_names)
+    if dit is None:
+        dit = is_dit(official_names)
+    grouped: dict[tuple[str, str, str], dict[int, str]] = {}
+    transforms: dict[tuple[str, str, str], Transform] = {}
+    dead, unknown = [], []
+    for official in official_names:
+        try:
+            target = native_name(official, dit)
+        except KeyError:
+            unknown.append(official)
+            continue
+        if target is None:
+            dead.append(official)
+            continue
+        part, name, transform = target
+        match = _WEIGHT_NORM.fullmatch(official)
+        key = part, name, match[1] if match else official
+        is_direction = match is not None and (match[2] == "v" or match[3] == "1")
+        grouped.setdefault(key, {})[int(is_direction)] = official
+        transforms[key] = transform or KEEP
+    recipes = []
+    for key, sources in grouped.items():
+        wanted = 2 if transforms[key] is FOLD else 1
+        if len(sources) != wanted:
+            unknown.extend(sources.values())
+            continue
+        ordered = tuple(sources[i] for i in sorted(sources))
+        recipes.append(Recipe(key[0], key[1], ordered, transforms[key]))
+    return Plan(tuple(recipes), tuple(dead), tuple(unknown))
+
+
+def remap(tensors: Mapping[str, torch.Tensor], dit: bool | None = None) -> dict[str, dict[str, torch.Tensor]]:
+    """Released tensors in memory -> {part: {native name: tensor}}; of two copies the later one stays.
+
+    For tests and small files: `audiox_core.checkpoint.open_checkpoint` streams, checks and compares copies.
+    dit: see `plan`.
+
+    Raises:
+        KeyError: names that no released file has.
+    """
+    planned = plan(tensors, dit)
+    if planned.unknown:
+        raise KeyError(", ".join(planned.unknown[:3]))
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for recipe in planned.recipes:
+        made = recipe.transform.apply(*(tensors[source] for source in recipe.sources))
+        parts.setdefault(recipe.part, {})[recipe.name] = made
+    return parts

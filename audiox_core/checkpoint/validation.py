@@ -1,0 +1,189 @@
+"""What a part must hold: sizes from its shapes, then every name and shape that a model of these sizes has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import AudioXError
+from ..models.encoders import ClipSizes, T5Sizes
+from ..models.network import RELEASED_SIZES, AudioXNetwork, NetworkSizes, architecture_of
+from ..models.shapes import layer_count
+from ..models.synchformer import Synchformer, SynchformerSizes
+from ..models.vae import OobleckVAE, VAESizes
+from .key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
+from .transforms import Shape
+
+SILENCE_NAMES = ("audio.silence_mean", "audio.silence_std")
+"""Tensors of the network that no released file has: they are computed from the VAE."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """How a part differs from the model that its sizes describe; empty lists when it fits."""
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[tuple[str, Shape, Shape], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.misshapen)
+
+    def sentence(self) -> str:
+        """What is wrong, the first names of each kind and how many more."""
+        said = []
+        if self.missing:
+            said.append(f"lacks {some(self.missing)}")
+        if self.unexpected:
+            said.append(f"has the unexpected {some(self.unexpected)}")
+        if self.misshapen:
+            shown = [f"{name} {list(got)} instead of {list(wanted)}" for name, got, wanted in self.misshapen]
+            said.append(f"has {some(shown)}")
+        return ", ".join(said)
+
+
+def some(names, shown: int = 3) -> str:
+    """The first few of a list, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def read_sizes(part: str, shapes: Mapping[str, Shape]) -> Any:
+    """The sizes object of a part (`NetworkSizes`, `VAESizes`, ...), None for the tokenizer.
+
+    Raises:
+        KeyError: a tensor that tells a size is missing.
+        AudioXError: sizes that no model of this kind can have.
+    """
+    if part == TOKENIZER:
+        return None
+    return _SIZES[part].from_shapes(shapes)
+
+
+def misfit(part: str, shapes: Mapping[str, Shape]) -> Misfit:
+    """Compare names and shapes with the model that they describe.
+
+    Raises:
+        AudioXError: sizes that no model of this kind can have.
+    """
+    if part == TOKENIZER:
+        return Misfit()
+    flat = _wrong_rank(part, shapes)
+    if flat:
+        return Misfit(misshapen=flat)
+    try:
+        wanted = expected_shapes(part, shapes)
+    except KeyError as error:
+        return Misfit(missing=(str(error.args[0]),))
+    missing = tuple(name for name in wanted if name not in shapes and name not in SILENCE_NAMES)
+    unexpected = tuple(name for name in shapes if name not in wanted)
+    misshapen = tuple((name, shape, wanted[name]) for name, shape in shapes.items() if wanted.get(name, shape) != shape)
+    return Misfit(missing, unexpected, misshapen)
+
+
+def expected_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Names and shapes of the model whose sizes the given shapes tell."""
+    if part == T5:
+        return _t5_shapes(shapes)
+    if part == CLIP_VISION:
+        return _clip_shapes(shapes)
+    model = _MODELS[part](read_sizes(part, shapes), device="meta")
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def float32_names(part: str, shapes: Mapping[str, Shape]) -> frozenset[str]:
+    """Tensors that the model keeps in float32 whatever type is asked for."""
+    if part != NETWORK:
+        return frozenset()
+    model = _MODELS[part](read_sizes(part, shapes), dtype=torch.float16, device="meta")
+    return frozenset(name for name, tensor in model.state_dict().items() if tensor.dtype == torch.float32)
+
+
+_SIZES = {
+    NETWORK: NetworkSizes,
+    VAE: VAESizes,
+    SYNCHFORMER: SynchformerSizes,
+    CLIP_VISION: ClipSizes,
+    T5: T5Sizes,
+}
+_MODELS = {NETWORK: AudioXNetwork, VAE: OobleckVAE, SYNCHFORMER: Synchformer}
+
+
+def _wrong_rank(part: str, shapes: Mapping[str, Shape]) -> tuple[tuple[str, Shape, Shape], ...]:
+    """Tensors with another number of dimensions than the released model's, which sizes cannot be read off."""
+    if part not in _MODELS:
+        return ()
+    sizes = RELEASED_SIZES[architecture_of(shapes)] if part == NETWORK else _SIZES[part]()
+    model = _MODELS[part](sizes, device="meta")
+    released = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    wrong = []
+    for name, shape in shapes.items():
+        wanted = released.get(name)
+        if wanted is not None and len(wanted) != len(shape):
+            wrong.append((name, shape, wanted))
+    return tuple(wrong)
+
+
+def _numbered(shapes: Mapping[str, Shape], prefix: str, layer: Mapping[str, Shape]) -> dict[str, Shape]:
+    return {
+        f"{prefix}{index}.{name}": shape
+        for index in range(layer_count(shapes, prefix))
+        for name, shape in layer.items()
+    }
+
+
+def _t5_shapes(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    first = "encoder.block.0.layer."
+    bias = first + "0.SelfAttention.relative_attention_bias.weight"
+    vocabulary, width = _dims(shapes, "shared.weight", 2)
+    inner = shapes[first + "0.SelfAttention.q.weight"][0]
+    hidden = shapes[first + "1.DenseReluDense.wi.weight"][0]
+    layer = {
+        **{f"layer.0.SelfAttention.{name}.weight": (inner, width) for name in "qkv"},
+        "layer.0.SelfAttention.o.weight": (width, inner),
+        "layer.0.layer_norm.weight": (width,),
+        "layer.1.DenseReluDense.wi.weight": (hidden, width),
+        "layer.1.DenseReluDense.wo.weight": (width, hidden),
+        "layer.1.layer_norm.weight": (width,),
+    }
+    return {
+        "shared.weight": (vocabulary, width),
+        bias: _dims(shapes, bias, 2),
+        "encoder.final_layer_norm.weight": (width,),
+        **_numbered(shapes, "encoder.block.", layer),
+    }
+
+
+def _clip_shapes(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    tower, layers = "vision_model.", "vision_model.encoder.layers."
+    patches = f"{tower}embeddings.patch_embedding.weight"
+    positions = f"{tower}embeddings.position_embedding.weight"
+    width, channels, height, across = _dims(shapes, patches, 4)
+    hidden = shapes[f"{layers}0.mlp.fc1.weight"][0]
+    linear = {
+        **{f"self_attn.{name}_proj": (width, width) for name in ("q", "k", "v", "out")},
+        "mlp.fc1": (hidden, width),
+        "mlp.fc2": (width, hidden),
+        "layer_norm1": (width,),
+        "layer_norm2": (width,),
+    }
+    layer = {f"{name}.weight": shape for name, shape in linear.items()}
+    layer |= {f"{name}.bias": shape[:1] for name, shape in linear.items()}
+    return {
+        f"{tower}embeddings.class_embedding": (width,),
+        patches: (width, channels, height, across),
+        positions: (_dims(shapes, positions, 2)[0], width),
+        f"{tower}pre_layrnorm.weight": (width,),
+        f"{tower}pre_layrnorm.bias": (width,),
+        **_numbered(shapes, layers, layer),
+    }
+
+
+def _dims(shapes: Mapping[str, Shape], name: str, wanted: int) -> Shape:
+    if len(shapes[name]) != wanted:
+        raise AudioXError(f"{name} has the shape {list(shapes[name])}, expected {wanted} dimensions.")
+    return shapes[name]

@@ -1,0 +1,1 @@
+"""Measuring any sound: loudness, onsets, levels, spectra. Nothing here is learned."""

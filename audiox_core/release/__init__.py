@@ -1,0 +1,1 @@
+"""The released models: their names, files, download and tasks."""

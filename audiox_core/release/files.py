@@ -1,0 +1,224 @@
+"""The released weights: which files, from which repository, how large, under which licence, into which folder.
+
+Repositories, files and the large sizes are those of the papers' own instructions, sizes counted from the tensors in
+float32; revisions are those that public projects pin. What the hub itself says at that revision (exact size,
+checksum) is asked when a file is fetched, see `download`. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .variants import VARIANTS, either
+
+FOLDER = "models/audiox"
+"""Where the folders of the models lie, in ComfyUI's base folder or below the current one."""
+
+LICENCE = "CC-BY-NC 4.0 (no commercial use)"
+WATERMARKED = f"{LICENCE}; the sound it makes is watermarked"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on the Hugging Face hub, and the revision of it that is known to hold the files."""
+
+    name: str
+    revision: str
+
+    @property
+    def page(self) -> str:
+        """Its address."""
+        return f"https://huggingface.co/{self.name}"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of a repository.
+
+    size: in bytes, exact where sha256 is known, 0 for a few thousand. folder: into which it goes, between its model's
+    folder and its own path.
+    """
+
+    repository: Repository
+    source: str
+    size: int
+    purpose: str
+    sha256: str | None = None
+    folder: str = ""
+
+    @property
+    def path(self) -> str:
+        """Its path below the model's folder."""
+        return f"{self.folder}/{self.source}" if self.folder else self.source
+
+    @property
+    def page(self) -> str:
+        """Where a browser gets it."""
+        return f"{self.repository.page}/resolve/main/{self.source}"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A model as it is released. variant: of `variants.VARIANTS`; folder: of its own; files: the model first."""
+
+    variant: str
+    folder: str
+    files: tuple[WeightFile, ...]
+    licence: str
+
+    @property
+    def title(self) -> str:
+        """The model's name."""
+        return VARIANTS[self.variant].title
+
+    @property
+    def model(self) -> WeightFile:
+        """The file with the transformer."""
+        return self.files[0]
+
+    @property
+    def checkpoint(self) -> str:
+        """The name under which Load AudioX lists it."""
+        return f"{self.folder}/{self.model.path}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, about."""
+        return sum(file.size for file in self.files)
+
+
+_TURBO = Repository("HKUSTAudio/AudioX-Turbo", "67af549c42aabdb666e559cb4993eddf48b62f08")
+_V1 = Repository("HKUSTAudio/AudioX", "3d49eff6430b739ba5a28357b1a0eedd843e6711")
+_MAF = Repository("HKUSTAudio/AudioX-MAF", "0a6575a6fd58039281584ad1c6f9e895233e8ca7")
+_MAF_MMDIT = Repository("HKUSTAudio/AudioX-MAF-MMDiT", "2db085273efb141facde8d15a22a4f7cd9734df4")
+_T5 = Repository("google-t5/t5-base", "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1")
+
+_SYNCHFORMER_SIZE = 950_000_000  # 490 MB of it are read; the rest are branches that AudioX does not use
+
+T5_FILES = (
+    WeightFile(
+        _T5,
+        "model.safetensors",
+        891_646_390,
+        "text",
+        folder="t5-base",
+        sha256="a90903540cc02cbeb7ff9f823f1a80eb778c7e22426a0e620b01c77a5ec8f5b4",
+    ),
+    WeightFile(
+        _T5,
+        "tokenizer.json",
+        1_389_353,
+        "text",
+        folder="t5-base",
+        sha256="d2acde0d8d71dd30a711834b07781b9c89feaac33fd332f60507699282740066",
+    ),
+)
+"""T5-base, which no repository of AudioX has. Its licence is Apache-2.0."""
+
+_TURBO_PARTS = (
+    WeightFile(_TURBO, "pretransform/vae.ckpt", 624_450_056, "the VAE"),
+    WeightFile(_TURBO, "synchformer/synchformer_state_dict.pth", _SYNCHFORMER_SIZE, "videos"),
+    *T5_FILES,
+)
+
+
+def _family(variant: str, repository: Repository, size: int, *companions: WeightFile) -> Release:
+    """A release of the models before Turbo: `model.ckpt` and what lies beside it."""
+    files = (
+        WeightFile(repository, "model.ckpt", size, "the model"),
+        WeightFile(repository, "config.json", 0, "the settings"),
+        *companions,
+        *T5_FILES,
+    )
+    return Release(variant, repository.name.split("/")[1], files, LICENCE)
+
+
+RELEASES = {
+    "turbo": Release(
+        "turbo",
+        "AudioX-Turbo",
+        (WeightFile(_TURBO, "audiox_turbo/audiox_turbo.ckpt", 10_842_967_008, "the model"), *_TURBO_PARTS),
+        WATERMARKED,
+    ),
+    "base": Release(
+        "base",
+        "AudioX-Turbo",
+        (WeightFile(_TURBO, "pretrained_ckpt/pretrained_ckpt.ckpt", 10_842_967_008, "the model"), *_TURBO_PARTS),
+        WATERMARKED,
+    ),
+    "audiox": _family("v1", _V1, 5_956_699_216),
+    "maf": _family(
+        "maf",
+        _MAF,
+        5_571_549_284,
+        WeightFile(_MAF, "synchformer_state_dict.pth", _SYNCHFORMER_SIZE, "videos"),
+    ),
+    # VAE.ckpt of this repository is left out: its values are in model.ckpt, where they count.
+    "maf-mmdit": _family(
+        "maf-mmdit",
+        _MAF_MMDIT,
+        10_842_967_008,
+        WeightFile(_MAF_MMDIT, "synchformer_state_dict.pth", _SYNCHFORMER_SIZE, "videos"),
+    ),
+}
+"""What `python -m audiox_core download` takes -> release."""
+
+_TOLD_BY = (
+    ("pretrained_ckpt", "base"),
+    ("turbo", "turbo"),
+    ("mmdit", "maf-mmdit"),
+    ("maf", "maf"),
+    ("base", "base"),
+    ("audiox", "audiox"),
+)
+"""Words in a checkpoint's name that tell which release it is, the first that is found counts."""
+
+
+def release_of(checkpoint: str) -> str:
+    """Which of RELEASES a checkpoint's name speaks of; turbo when it speaks of none."""
+    name = checkpoint.lower().replace("t5-base", "")
+    return next((release for word, release in _TOLD_BY if word in name), "turbo")
+
+
+def default_folder() -> Path:
+    """models/audiox of the ComfyUI whose custom_nodes this pack lies in, else below the current folder."""
+    nodes = Path(__file__).absolute().parents[2]
+    return nodes.parent / FOLDER if nodes.name == "custom_nodes" else Path(FOLDER)
+
+
+def gigabytes(size: int) -> str:
+    """'10.8 GB', '892 MB' or '5 kB'."""
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def files_of(release: Release) -> str:
+    """'audiox_turbo/audiox_turbo.ckpt (10.8 GB), ... of <address>, and ... of <address>'."""
+    said = []
+    for repository in dict.fromkeys(file.repository for file in release.files):
+        files = [
+            f"{file.source} ({gigabytes(file.size)})" if file.size else file.source
+            for file in release.files
+            if file.repository == repository
+        ]
+        said.append(f"{', '.join(files)} of {repository.page}")
+    return ", and ".join(said)
+
+
+def how_to_get(checkpoint: str, command: str, there: list[str]) -> str:
+    """What to say of a checkpoint that is not there.
+
+    checkpoint: its name; command: what gets it, with {} for the model; there: names that can be chosen in its place.
+    """
+    key = release_of(checkpoint)
+    release = RELEASES[key]
+    others = either([name for name in RELEASES if name != key])
+    choose = f" Or choose one that is there: {', '.join(there[:5])}." if there else ""
+    return (
+        f"There is no checkpoint {checkpoint!r}. {release.title} is {files_of(release)}: {gigabytes(release.size)}, "
+        f"licensed {release.licence}. {command.format(key)} gets them (or {others}, the other models). By hand: put "
+        f"them into {FOLDER}/{release.folder} in the folders that they have there, T5's two into "
+        f"{FOLDER}/{release.folder}/t5-base.{choose}"
+    )

@@ -1,0 +1,49 @@
+"""The released models and what sets them apart. Nothing here needs torch, so the command line can ask it first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MMDIT, MAF_DIT, DIT = ARCHITECTURES = ("mmdit", "maf-dit", "dit")
+"""The three kinds of network; see `model.network`."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """title: the model's name; architecture: of ARCHITECTURES, which the tensors of a file tell."""
+
+    title: str
+    architecture: str
+
+
+VARIANTS = {
+    "turbo": Variant("AudioX-Turbo", MMDIT),
+    "base": Variant("AudioX-Base", MMDIT),
+    "maf-mmdit": Variant("AudioX-MAF-MMDiT", MMDIT),
+    "maf": Variant("AudioX-MAF", MAF_DIT),
+    "v1": Variant("AudioX", DIT),
+}
+"""The distilled 4-step student, its teacher, and the three models before them. The first three look the same."""
+
+
+SAMPLERS = (
+    "renoise",
+    "euler",
+    "dpmpp-3m-sde",
+    "dpmpp-2m-sde",
+    "heun",
+    "dpm-2",
+    "dpmpp-2s-ancestral",
+)
+"""Names of all samplers; which of them a model takes, `presets.OBJECTIVES` says."""
+
+
+def variants_of(architecture: str) -> tuple[str, ...]:
+    """The variants that a network may be, told by its architecture alone."""
+    return tuple(name for name, variant in VARIANTS.items() if variant.architecture == architecture)
+
+
+def either(names) -> str:
+    """'a', 'a or b', 'a, b or c'."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last

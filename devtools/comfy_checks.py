@@ -1,0 +1,100 @@
+"""ComfyUI's encoder classes against the core's, inside one process; prints JSON. A process of its own: `comfy`
+has to be told about the CPU before anything imports it.
+
+    python -m devtools.comfy_checks COMFYUI PACK MODEL
+
+For T5 and for the CLIP vision tower: the largest difference and the largest value, weights and sums in float32.
+Also the weights of a MODEL and a CLIP against those that ComfyUI loads anew from their `cached_patcher_init`.
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+
+def import_pack(pack: Path):
+    """The pack under a name of its own, as ComfyUI imports it."""
+    spec = importlib.util.spec_from_file_location("pack", pack / "__init__.py", submodule_search_locations=[str(pack)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pack"] = module
+    spec.loader.exec_module(module)
+
+
+def compared(ours: torch.Tensor, theirs: torch.Tensor) -> dict[str, float]:
+    if ours.shape != theirs.shape:
+        return {"difference": float("inf"), "largest": 0.0}
+    return {"difference": (ours - theirs).abs().max().item(), "largest": theirs.abs().max().item()}
+
+
+def check_text(checkpoint, text: str) -> dict[str, float]:
+    from pack.audiox_core.models.encoders import build_t5, encode_text, tokenize
+    from pack.nodes.adapters.text_encoder import load_text_encoder
+    from pack.nodes.encode import encoded_text
+
+    sizes = checkpoint.sizes["t5"]
+    clip = load_text_encoder(sizes, checkpoint.state_dict("t5"), checkpoint.tokenizer_json())
+    [[ours, _]], _ = encoded_text(clip, text)
+    model = build_t5(sizes, {name: x.float() for name, x in checkpoint.state_dict("t5").items()})
+    ids, mask, _ = tokenize(checkpoint.tokenizer_json(), text)
+    return compared(ours, encode_text(model.eval(), ids, mask))
+
+
+def check_clip(checkpoint) -> dict[str, float]:
+    from pack.audiox_core.models.encoders import build_clip, normalise_clip
+    from pack.nodes.adapters.video_encoder import load_clip_vision
+
+    sizes = checkpoint.sizes["clip_vision"]
+    frames = torch.randint(
+        0,
+        256,
+        (2, 3, sizes.image_size, sizes.image_size),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(0),
+    )
+    pixels = normalise_clip(frames)
+    ours = load_clip_vision(sizes, checkpoint.state_dict("clip_vision")).model(pixel_values=pixels)[0]
+    model = build_clip(sizes, {name: x.float() for name, x in checkpoint.state_dict("clip_vision").items()})
+    return compared(ours, model.eval()(pixel_values=pixels).last_hidden_state)
+
+
+def check_reload(patcher) -> dict[str, float]:
+    """Weights of a patcher and of the one that its `cached_patcher_init` makes anew."""
+
+    def weights(of) -> torch.Tensor:
+        return torch.cat([x.flatten().float() for x in of.model.state_dict().values()])
+
+    load, arguments = patcher.cached_patcher_init
+    return compared(weights(load(*arguments, disable_dynamic=True)), weights(patcher))
+
+
+def main(tree: Path, pack: Path, model: Path) -> None:
+    sys.path.insert(0, str(tree))
+    from comfy.cli_args import args
+
+    args.cpu = True
+    args.fp32_text_enc = True
+    import_pack(pack)
+    from pack.audiox_core.checkpoint import open_checkpoint
+
+    checkpoint = open_checkpoint(model)
+    texts = {
+        "text": "rain on a quiet road, then thunder",
+        "empty": "",
+        "brackets": "rain (heavy:1.4) and (distant)",
+        "long": "a bell in the night " * 60,
+    }
+    with torch.inference_mode():
+        found = {f"T5, {name}": check_text(checkpoint, text) for name, text in texts.items()}
+        found["CLIP"] = check_clip(checkpoint)
+        from pack.nodes.load import load_model, text_encoder_of
+
+        found["MODEL anew"] = check_reload(load_model(str(model), {"variant": None, "dtype": None}))
+        found["T5 anew"] = check_reload(text_encoder_of(checkpoint, str(model), "from checkpoint").patcher)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:]))

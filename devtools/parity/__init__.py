@@ -1,0 +1,1 @@
+"""Comparing this implementation with golden tensors of the official one."""

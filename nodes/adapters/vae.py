@@ -1,0 +1,54 @@
+"""The Oobleck VAE as a ComfyUI VAE."""
+
+from __future__ import annotations
+
+import comfy.ldm.audio.autoencoder
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import torch
+
+from ...audiox_core.memory import activations
+from ...audiox_core.models.tiling import default_piece
+from ...audiox_core.models.vae import OobleckVAE, VAESizes
+
+
+class AudioXVAE(comfy.sd.VAE):
+    """ComfyUI's audio VAE around the core's autoencoder, which may have any size and runs in pieces.
+
+    Its weights and its sound are float32, as upstream's; on a GPU PyTorch may use TF32 in convolutions. Encoding
+    gives the posterior's mean: the same sound gives the same latent.
+    """
+
+    def __init__(self, sizes: VAESizes, state_dict: dict[str, torch.Tensor], prompt_sizes) -> None:
+        """state_dict: float32 tensors under native names; the VAE keeps them as they are.
+
+        prompt_sizes: the model's `NetworkSizes.audio`, which says in what form it takes audio prompts.
+        """
+        self.prompt_sizes = prompt_sizes
+        # ComfyUI configures an audio VAE by the keys it is given; on the meta device that costs nothing, and the
+        # placeholder model is replaced below.
+        with torch.device("meta"):
+            placeholder = comfy.ldm.audio.autoencoder.AudioOobleckVAE().state_dict()
+            super().__init__(sd=placeholder, dtype=torch.float32)
+        offload_device = comfy.model_management.vae_offload_device()
+        model = OobleckVAE(sizes, operations=comfy.ops.manual_cast, dtype=torch.float32, device="meta")
+        model.load_state_dict(state_dict, assign=True)
+        self.first_stage_model = model.to(offload_device).eval().requires_grad_(False)
+        comfy.model_management.archive_model_dtypes(model)
+        self.patcher = comfy.model_patcher.ModelPatcher(model, load_device=self.device, offload_device=offload_device)
+        piece = default_piece(self.device)
+        # Of one sound each: ComfyUI divides the free memory by it to know how many go together.
+        self.memory_used_encode = lambda shape, dtype: activations.encode(sizes, 1, dtype.itemsize, piece, shape[2])
+        self.memory_used_decode = lambda shape, dtype: activations.decode(sizes, 1, shape[2], dtype.itemsize, piece)
+        self.crop_input = False  # upstream does not crop either: the encoder's strides round down by themselves
+        self.size = None
+        self.model_size()
+
+    def encode_statistics(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posterior mean and deviation, each (B, 64, L // 2048), of audio (B, 2, L) at 44.1 kHz."""
+        required = len(audio) * self.memory_used_encode(audio.shape, self.vae_dtype)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=required)
+        mean, std = self.first_stage_model.encode_statistics(audio.to(self.device, self.vae_dtype))
+        return mean.to(self.output_device), std.to(self.output_device)

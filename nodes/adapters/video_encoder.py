@@ -1,0 +1,118 @@
+"""The CLIP vision tower and Synchformer under ComfyUI's model management."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+
+import comfy.clip_vision
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import torch
+
+from ...audiox_core.checkpoint import Checkpoint
+from ...audiox_core.errors import AudioXError
+from ...audiox_core.media.frames import FrameRequest, encoder_requests
+from ...audiox_core.memory import activations
+from ...audiox_core.models.encoders import ClipSizes, normalise_clip
+from ...audiox_core.models.onednn import fast_products
+from ...audiox_core.models.synchformer import Synchformer, encode, segments_at_once
+from .network import comfy_attention
+
+CLIP_BATCH = 10
+"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
+
+
+def clip_config(sizes: ClipSizes) -> dict:
+    """The sizes in the words of ComfyUI's CLIP vision configuration."""
+    return {
+        "model_type": "clip_vision_model",
+        "hidden_act": "quick_gelu",
+        "hidden_size": sizes.width,
+        "image_size": sizes.image_size,
+        "intermediate_size": sizes.ffn_width,
+        "num_attention_heads": sizes.heads,
+        "num_channels": 3,
+        "num_hidden_layers": sizes.depth,
+        "patch_size": sizes.patch_size,
+    }
+
+
+def load_clip_vision(sizes: ClipSizes, state_dict: dict) -> comfy.clip_vision.ClipVisionModel:
+    """ComfyUI's CLIP vision model; its constructor reads the configuration from a file up to version 0.22."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "clip_vision.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(clip_config(sizes), file)
+        model = comfy.clip_vision.ClipVisionModel(path)
+    missing, unexpected = model.load_sd(state_dict)
+    missing = [name for name in missing if "post_layernorm" not in name]  # after the tokens that AudioX takes
+    if missing or unexpected:
+        raise AudioXError(
+            f"The CLIP tower lacks {len(missing)} and has {len(unexpected)} unknown tensors (first: "
+            f"{[*missing, *unexpected][0]}), expected a CLIP ViT vision model."
+        )
+    return model
+
+
+class VideoEncoder:
+    """What Encode Video Prompt needs: CLIP, and Synchformer where the model has it, each with its own patcher."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.sizes = [checkpoint.sizes[name] for name in checkpoint.video_encoders()]
+        self.clip = load_clip_vision(self.sizes[0], checkpoint.state_dict("clip_vision"))
+        self.sync = None
+        if "synchformer" in checkpoint.video_encoders():
+            self.load_sync(checkpoint)
+
+    def load_sync(self, checkpoint: Checkpoint) -> None:
+        management = comfy.model_management
+        # Synchformer is heavy (12 TFLOP for 10 s), so it runs where the transformer does, not where text is encoded.
+        self.load_device = management.get_torch_device()
+        offload_device = management.text_encoder_offload_device()
+        dtype = management.text_encoder_dtype(self.load_device)
+        sizes = checkpoint.sizes["synchformer"]
+        self.sync = Synchformer(sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention())
+        self.sync.load_state_dict(checkpoint.state_dict("synchformer", dtype), assign=True)
+        self.sync.to(offload_device).eval().requires_grad_(False)
+        management.archive_model_dtypes(self.sync)
+        self.sync_patcher = comfy.model_patcher.CoreModelPatcher(
+            self.sync, load_device=self.load_device, offload_device=offload_device
+        )
+
+    def requests(self) -> tuple[FrameRequest, ...]:
+        """The readings of a video, for CLIP and for Synchformer where there is one."""
+        return encoder_requests(*(sizes.image_size for sizes in self.sizes))
+
+    def encode(
+        self, clip_frames: torch.Tensor, sync_frames: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) or None, of uint8 frames (N, 3, size, size)."""
+        bar = comfy.utils.ProgressBar(len(clip_frames) + (0 if sync_frames is None else len(sync_frames)))
+        tokens = self.encode_clip(clip_frames, bar)
+        return tokens, None if sync_frames is None else self.encode_sync(sync_frames, bar)
+
+    def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
+        required = activations.clip(self.sizes[0], torch.float32.itemsize)
+        comfy.model_management.load_models_gpu([self.clip.patcher], memory_required=required)
+        hidden_states = fast_products(lambda pixels: self.clip.model(pixel_values=pixels)[0])
+        out = []
+        for batch in frames.split(CLIP_BATCH):
+            pixels = normalise_clip(batch.to(self.clip.load_device))
+            out.append(hidden_states(pixels).to(comfy.model_management.intermediate_device()))
+            bar.update(len(batch))
+        return torch.cat(out).flatten(0, 1)[None].float()
+
+    def encode_sync(self, frames: torch.Tensor, bar) -> torch.Tensor:
+        required = activations.synchformer(self.sync.sizes, torch.float32.itemsize, segments_at_once(self.load_device))
+        comfy.model_management.load_models_gpu([self.sync_patcher], memory_required=required)
+        start = bar.current
+
+        def report(done: int, total: int) -> None:
+            bar.update_absolute(start + len(frames) * done // total)
+
+        features = encode(self.sync, frames.to(self.load_device), dtype=torch.float32, progress=report)
+        return features.to(comfy.model_management.intermediate_device()).float()

@@ -1,0 +1,185 @@
+"""The planner on a table of machines, with the real sizes of the released models."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from audiox_core.checkpoint import open_checkpoint
+from audiox_core.errors import AudioXError
+from audiox_core.memory import GB, Dtypes, Job, Limits, Machine, Model, largest_need, plan
+from audiox_core.models.tiling import CPU_PIECE, GPU_PIECE
+from audiox_core.pipeline import AudioX, Prompt
+from audiox_core.sampling.presets import run_settings
+from devtools.released_model import released_model
+
+HALF, FULL = Dtypes(torch.bfloat16, torch.bfloat16), Dtypes()
+VIDEO = Job(video=True)
+ALL = {"network", "vae", "t5", "clip_vision", "synchformer"}
+
+
+@pytest.fixture(scope="module")
+def turbo():
+    return released_model("mmdit")
+
+
+def machine(vram: float, ram: float, device: str = "") -> Machine:
+    """A machine as it comes: 7 % of the VRAM and a quarter of the RAM are taken by others."""
+    device = device or ("cuda" if vram else "cpu")
+    return Machine(device, int(vram * GB), int(0.93 * vram * GB), int(ram * GB), int(0.75 * ram * GB))
+
+
+def within(found) -> bool:
+    """Whether every stage keeps to what may be used."""
+    memories = [(stage.ram, found.ram) for stage in found.stages] + [(stage.vram, found.vram) for stage in found.stages]
+    return all(need <= allowed for need, allowed in memories)
+
+
+@pytest.mark.parametrize(
+    ("vram", "ram", "dtypes", "streamed", "stays", "goes"),
+    [
+        # Graphics memory that holds everything
+        (80, 64, FULL, 0, ALL, set()),
+        (24, 64, FULL, 0, ALL, set()),
+        (12, 32, HALF, 0, ALL, set()),
+        (8, 16, HALF, 0, ALL, set()),
+        # that holds the network and what fits beside it
+        (12, 32, FULL, 0, {"network", "synchformer", "vae"}, set()),
+        # that holds the network in its stage alone; with 8 GB of RAM the small parts are read again
+        (6, 16, HALF, 0, {"t5", "clip_vision"}, set()),
+        # that holds a part of the network
+        (4, 16, HALF, 5, set(), set()),
+        (4, 8, HALF, 5, set(), {"vae", "t5", "clip_vision", "synchformer"}),
+        (2, 16, HALF, 17, set(), set()),
+        (8, 32, FULL, 4, set(), set()),
+        # no graphics memory
+        (0, 64, FULL, 0, ALL, set()),
+        (0, 16, HALF, 0, ALL, set()),
+        (0, 16, FULL, 0, {"network", "vae"}, {"t5", "clip_vision", "synchformer"}),
+    ],
+)
+def test_machines(turbo, vram, ram, dtypes, streamed, stays, goes):
+    found = plan(turbo, VIDEO, machine(vram, ram), None, dtypes)
+    assert (found.streamed_blocks, found.stays, found.goes) == (streamed, stays, goes)
+    assert found.streams_prompt == (streamed > 0)
+    assert within(found)
+    assert (found.vram, found.ram) == (int(0.9 * int(0.93 * vram * GB)), int(0.8 * int(0.75 * ram * GB)))
+
+
+@pytest.mark.parametrize(("dtypes", "rows"), [(FULL, 1), (HALF, 1), (HALF, 2)])
+def test_with_the_largest_need_nothing_streams(turbo, dtypes, rows):
+    job = Job(video=True, rows=rows)
+    need = largest_need(turbo, job, dtypes, torch.device("cuda"))
+
+    def streams(vram: int) -> bool:
+        return plan(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streams_prompt
+
+    assert streams(need - 1) and not streams(need)
+    assert need > turbo.weights("network", dtypes)
+
+
+def test_unified_memory_counts_once(turbo):
+    """On MPS the device's memory is the system's: everything in it adds up, and nothing streams."""
+    apple = Machine("mps", 12 * GB, 12 * GB, 16 * GB, 10 * GB)
+    found = plan(turbo, VIDEO, apple, None, HALF)
+    assert found.stays == ALL and not found.streamed_blocks
+    assert all(stage.vram == 0 and stage.ram <= 0.8 * 10 * GB for stage in found.stages)
+    with pytest.raises(AudioXError, match="--dtype bf16"):
+        plan(turbo, VIDEO, apple, None, FULL)
+
+
+def test_less_memory_streams_more_blocks(turbo):
+    streamed = [plan(turbo, Job(), machine(vram, 32), None, HALF).streamed_blocks for vram in (2, 3, 4, 5, 6, 8)]
+    assert streamed == sorted(streamed, reverse=True)
+    assert streamed[0] > 10 and streamed[-1] == 0
+
+
+@pytest.mark.parametrize("architecture", ["mmdit", "maf-dit", "dit"])
+@pytest.mark.parametrize("job", [Job(), Job(rows=2, video=True, audio=True), Job(sounds=4, prompts=4, rows=2)])
+def test_every_model_runs_on_4_gb(architecture, job):
+    found = plan(released_model(architecture), job, machine(4, 16), None, HALF)
+    assert within(found)
+    names = {(stage.name, stage.part) for stage in found.stages}
+    assert ("encode audio", "vae") in names or not job.audio
+    assert (("encode video", "synchformer") in names) == (job.video and architecture != "dit")
+
+
+def test_guidance_and_batches_need_more(turbo):
+    def steps(job):
+        return next(s.vram for s in plan(turbo, job, machine(24, 64), None, FULL).stages if s.name == "sample")
+
+    prompt = 24 * 6 * 237 * 1536 * 4
+    assert steps(Job(rows=2)) - steps(Job()) >= prompt
+    assert steps(Job(sounds=4, prompts=4)) - steps(Job()) >= 3 * prompt
+    assert 0 < steps(Job(sounds=4)) - steps(Job()) < prompt
+
+
+def test_decoding_takes_smaller_pieces_and_batches_where_memory_is_short(turbo):
+    roomy, tight = (plan(turbo, Job(sounds=8), machine(vram, 32), None, HALF) for vram in (24, 2))
+    assert (roomy.piece, roomy.decode_sounds) == (GPU_PIECE, 8)
+    assert tight.piece < GPU_PIECE and tight.decode_sounds < 8
+    assert plan(turbo, Job(), machine(0, 32), None, HALF).piece == CPU_PIECE
+
+
+def test_limits_replace_the_shares(turbo):
+    found = plan(turbo, Job(), machine(24, 64), Limits(max_vram=3 * GB, max_ram=8 * GB), HALF)
+    assert (found.vram, found.ram) == (3 * GB, 8 * GB)
+    assert found.streamed_blocks > 0 and within(found)
+    assert plan(turbo, Job(), machine(24, 64), Limits(max_vram=99 * GB), HALF).vram == machine(24, 64).vram_free
+
+
+def test_without_offloading_everything_stays(turbo):
+    found = plan(turbo, VIDEO, machine(24, 64), Limits(offload=False), HALF)
+    assert found.stays == ALL
+    with pytest.raises(AudioXError, match=r"offloading .no --no-cpu-offload. would fit"):
+        plan(turbo, VIDEO, machine(4, 64), Limits(offload=False), HALF)
+
+
+@pytest.mark.parametrize(
+    ("machine", "job", "dtypes", "remedy"),
+    [
+        (machine(0, 8), VIDEO, FULL, "half precision (--dtype bf16, no --no-half) would fit"),
+        (machine(4, 8), Job(), FULL, "half precision (--dtype bf16, no --no-half) would fit"),
+        (machine(0, 8), Job(sounds=64, rows=2), HALF, "fewer sounds at a time (--batch 4) would fit"),
+        (machine(1, 32), Job(), HALF, "--device cpu would fit"),
+        (machine(0, 4), Job(), HALF, "close other programs, or take a machine with more"),
+    ],
+)
+def test_when_nothing_fits_a_sentence_says_what_would(turbo, machine, job, dtypes, remedy):
+    with pytest.raises(AudioXError) as caught:
+        plan(turbo, job, machine, None, dtypes)
+    said = str(caught.value)
+    assert remedy in said and said.endswith(".") and "GB may be used" in said
+
+
+def test_the_remedy_works(turbo):
+    """What the sentence above promises is a plan, not a guess."""
+    assert within(plan(turbo, VIDEO, machine(0, 8), None, HALF))
+    assert within(plan(turbo, Job(sounds=4, rows=2), machine(0, 8), None, HALF))
+
+
+def test_a_limit_too_low_is_named(turbo):
+    with pytest.raises(AudioXError, match=r"raise --max-ram\.$"):
+        plan(turbo, Job(), machine(0, 64), Limits(max_ram=GB), HALF)
+    with pytest.raises(AudioXError, match="expected more than 0"):
+        Limits(max_vram=0)
+
+
+def test_planned_weights_are_those_that_load(small_model_dir):
+    """Bytes of every part of a checkpoint against those of the modules that the pipeline builds of it."""
+    checkpoint = open_checkpoint(small_model_dir)
+    model, pipeline = Model.of(checkpoint), AudioX(checkpoint)
+    pipeline.encode_text("rain")
+    pipeline.encode_video(*(torch.ones(frames, 3, 224, 224, dtype=torch.uint8) for frames in (50, 250)))
+    pipeline.sample(Prompt(), run_settings("turbo", steps=1))
+    for name, part in pipeline._parts.items():
+        weights = [x for name, x in part.named_parameters() if "silence" not in name]  # computed, 110 kB
+        held = sum({x.data_ptr(): x.numel() * x.element_size() for x in weights}.values())
+        assert abs(model.weights(name, FULL) / held - 1) < 0.03, name
+    assert model.network.total == checkpoint.numbers("network")
+
+
+def test_half_precision_halves_the_weights(turbo):
+    assert turbo.weights("network", FULL) == 2 * turbo.weights("network", HALF)
+    assert turbo.weights("vae", FULL) == turbo.weights("vae", HALF)
+    assert replace(HALF, vae=torch.bfloat16).of("vae") == torch.bfloat16
