@@ -23,9 +23,9 @@ from .checkpoint import Checkpoint
 from .errors import AudioXError
 from .media.decoding import decode_loop, decode_part
 from .media.frames import FrameRequest, encoder_requests
-from .media.levels import finish
-from .memory.placement import Placing
-from .memory.plan import Plan
+from .media.levels import limit_peak
+from .memory.placement import Placement
+from .memory.plan import MemoryPlan
 from .models import encoders
 from .models.cuda_graph import RecordedNetwork, can_record
 from .models.network import AudioXNetwork
@@ -55,7 +55,7 @@ class AudioX:
         dtype: torch.dtype = torch.float32,
         *,
         vae_dtype: torch.dtype = torch.float32,
-        plan: Plan | None = None,
+        plan: MemoryPlan | None = None,
         cuda_graphs: bool = False,
     ) -> None:
         """dtype is the network's and the encoders'; the VAE runs in float32 by default, as upstream decodes.
@@ -69,7 +69,7 @@ class AudioX:
         self.plan = plan
         self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streams_prompt)
         self._recorded: RecordedNetwork | None = None
-        self._placing = Placing(plan, self.device, frozenset({"network"} if self._records else ()))
+        self._placing = Placement(plan, self.device, frozenset({"network"} if self._records else ()))
         self._parts: dict[str, nn.Module] = {}
 
     @property
@@ -302,7 +302,7 @@ class AudioX:
                 return torch.cat([vae.decode(part).float().cpu() for part in parts])
 
             sound = decode_loop(decoded, latent, samples) if loop else decode_part(decoded, latent, samples)
-            return finish(sound, normalize=normalize)
+            return limit_peak(sound, normalize=normalize)
 
 
 def one_or_each(prompts: Prompt | Sequence[Prompt], count: int) -> Sequence[Prompt]:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from audiox_core.checkpoint import open_checkpoint
-from audiox_core.memory import Dtypes, Model
+from audiox_core.memory import Dtypes, ModelFootprint
 from audiox_core.models.conditioners import VideoConditioner, VideoSizes
 from audiox_core.models.dit import DiT, DiTSizes
 from audiox_core.models.encoders import ClipSizes, transformers_module
@@ -77,7 +77,7 @@ def floor(stage: str, options: Options, rates: Rates) -> dict[str, float]:
         return {"ours float32": decoding_seconds(folder / "clip.mp4")}
     if stage in ("load", "load_converted"):
         file = folder / ("converted.safetensors" if stage == "load_converted" else "audiox_turbo/audiox_turbo.ckpt")
-        model = Model.of(open_checkpoint(file if file.suffix == ".safetensors" else folder, variant="turbo"))
+        model = ModelFootprint.of(open_checkpoint(file if file.suffix == ".safetensors" else folder, variant="turbo"))
         needed = sum(model.weights(part, Dtypes()) for part in ("network", "vae", "clip_vision"))
         return dict.fromkeys(both, needed / disk_rate(file))
     if stage not in WORK:

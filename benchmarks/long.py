@@ -61,7 +61,7 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     from audiox_core.media.frames import read_clip
     from audiox_core.pipeline import AudioX, Prompt
     from audiox_core.prompts import encode_windows
-    from audiox_core.sampling.presets import run_settings
+    from audiox_core.sampling.presets import resolve_settings
     from training.evaluation import events
     from training.world import films
 
@@ -71,7 +71,9 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
         requests = model.frame_requests()
         encoded = encode_windows(lambda start: read_clip(path, requests, start=start), model.encode_video, 0, seconds)
         prompt = Prompt(model.encode_text(films.GENERIC)[0], *encoded)
-        latent = model.sample(prompt, run_settings(model.variant, guidance=model.checkpoint.guidance), seconds=seconds)
+        latent = model.sample(
+            prompt, resolve_settings(model.variant, guidance=model.checkpoint.guidance), seconds=seconds
+        )
         sound = model.decode(latent, seconds=seconds)[0]
     took = time.perf_counter() - begin
     times, heard = flash_times(seconds), onsets(sound.numpy())

@@ -13,19 +13,19 @@ from audiox_core import sampling as samplers
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, VAE
 from audiox_core.media.frames import FrameRequest, read_clip
-from audiox_core.memory import Dtypes, Limits, Model, detect, plan
-from audiox_core.memory import Job as TextToSound
+from audiox_core.memory import Dtypes, Limits, ModelFootprint, detect, plan_memory
+from audiox_core.memory import Workload as TextToSound
 from audiox_core.models import encoders
 from audiox_core.models import synchformer as sync
 from audiox_core.models.conditioners import VideoConditioner, VideoSizes
 from audiox_core.models.dit import DiT, DiTSizes
 from audiox_core.models.mmdit import MMDiT, MMDiTSizes
 from audiox_core.models.network import AudioXNetwork
-from audiox_core.models.onednn import fast_products
+from audiox_core.models.onednn import with_onednn
 from audiox_core.models.vae import OobleckVAE, VAESizes
 from audiox_core.pipeline import AudioX
 from audiox_core.prompts import Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools import small_model as small
 from devtools.small_family import dit_shapes
 
@@ -108,7 +108,7 @@ def video_conditioner(options: Options, dtype: torch.dtype) -> Job:
     clip = encoders.build_clip(encoders.ClipSizes(), inputs.native(options, tower, CLIP_VISION, dtype=dtype))
     conditioner = filled(VideoConditioner, VideoSizes, inputs.native(options, rest, NETWORK, "video.", dtype))
     pictures, features = inputs.frames(options, 50), inputs.numbers(options, "sync", 1, 240, 768).to(dtype)
-    project = fast_products(conditioner)  # as `AudioXNetwork.context` runs it
+    project = with_onednn(conditioner)  # as `AudioXNetwork.context` runs it
     return Job(lambda: project(encoders.encode_clip(clip, pictures), features))
 
 
@@ -147,10 +147,12 @@ def load(options: Options, dtype: torch.dtype, name: str = "") -> Job:
 def speaker(options: Options, dtype: torch.dtype) -> Callable[[], None]:
     """From the released files to what makes 10 s of sound for a text with a new seed each time; T5 is left out."""
     checkpoint = open_checkpoint(options.folder, variant="turbo")
-    stays = plan(Model.of(checkpoint), TextToSound(), detect(options.device), Limits(), Dtypes(dtype, dtype, dtype))
+    stays = plan_memory(
+        ModelFootprint.of(checkpoint), TextToSound(), detect(options.device), Limits(), Dtypes(dtype, dtype, dtype)
+    )
     model = AudioX(checkpoint, options.device, dtype, vae_dtype=dtype, plan=stays)
     prompt, seeds = Prompt(text=inputs.numbers(options, "text", 1, 128, 768)), itertools.count()
-    settings = run_settings("turbo")
+    settings = resolve_settings("turbo")
 
     def run() -> None:  # the sounds are not compared: upstream draws numbers for its prompt that ours does not
         model.decode(model.sample(prompt, settings, seeds=[next(seeds)]), seconds=10.0)

@@ -27,7 +27,7 @@ from audiox_core.pipeline import AudioX
 from devtools.parity import golden_models as models
 from devtools.parity.golden_file import Golden
 from devtools.paths import ROOT
-from training.evaluation.run import QUICK, Plan, evaluate
+from training.evaluation.run import QUICK, EvaluationPlan, evaluate
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def golden_rows(folder: Path, kinds: list[str]) -> Iterator[tuple[str, dict[str,
         yield title, found
 
 
-def prompt_accuracy(kind: Type, plan: Plan) -> dict[str, float]:
+def prompt_accuracy(kind: Type, plan: EvaluationPlan) -> dict[str, float]:
     """Share of captions that Base and Turbo answer right in a type."""
     pair = {name: AudioX(open_checkpoint(demo_path(name)), dtype=kind.computed) for name in ("base", "turbo")}
     for model in pair.values():
@@ -155,7 +155,9 @@ def main(arguments: list[str]) -> int:
     for title, found in golden_rows(options.golden, options.types):
         print(f"{title:34}" + "".join(cell(found.get(kind), "9.1e") for kind in options.types), flush=True)
     if options.prompts:
-        answers = {kind: prompt_accuracy(TYPES[kind], Plan() if options.full else QUICK) for kind in options.types}
+        answers = {
+            kind: prompt_accuracy(TYPES[kind], EvaluationPlan() if options.full else QUICK) for kind in options.types
+        }
         for name in ("base", "turbo"):
             title = f"prompts answered right, {name}"
             print(f"{title:34}" + "".join(cell(answers[kind][name], "9.0%") for kind in options.types))

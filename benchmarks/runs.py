@@ -47,12 +47,12 @@ def in_library(count: int) -> Iterator[int]:
     from audiox_core.checkpoint import open_checkpoint
     from audiox_core.demo import demo_path
     from audiox_core.pipeline import AudioX, Prompt
-    from audiox_core.sampling.presets import run_settings
+    from audiox_core.sampling.presets import resolve_settings
 
     model = AudioX(open_checkpoint(demo_path("turbo")))
     for run in range(count):
         prompt = Prompt(text=model.encode_text(WORDS[run % len(WORDS)])[0])
-        model.decode(model.sample(prompt, run_settings(model.variant), seeds=[run]), seconds=10.0)
+        model.decode(model.sample(prompt, resolve_settings(model.variant), seeds=[run]), seconds=10.0)
         yield psutil.Process().memory_info().rss
 
 

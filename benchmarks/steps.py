@@ -28,7 +28,7 @@ from audiox_core.demo import demo_path
 from audiox_core.lengths import LATENT_FRAMES
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.sampling import v_scalings
-from audiox_core.sampling.presets import REFERENCE, RunSettings, V, run_settings
+from audiox_core.sampling.presets import REFERENCE, RunSettings, V, resolve_settings
 from audiox_core.sampling.run import Known, guided, run_sampler
 from training.evaluation import cases, judge, measures
 from training.world.scenes import Scene
@@ -80,7 +80,7 @@ def some_scenes(count: int) -> list[Scene]:
 def measure_flow(count: int) -> dict[str, Row]:
     """Base at each number of steps, Base with other noise, and Turbo, all held against Base at the most steps."""
     models = {name: AudioX(open_checkpoint(demo_path(name))) for name in ("base", "turbo")}
-    own = {name: run_settings(name, guidance=model.checkpoint.guidance) for name, model in models.items()}
+    own = {name: resolve_settings(name, guidance=model.checkpoint.guidance) for name, model in models.items()}
     runs = {f"{steps}": ("base", replace(own["base"], steps=steps), 0) for steps in STEPS}
     runs["another seed, 250"] = ("base", replace(own["base"], steps=STEPS[0]), 1000)
     runs[f"Turbo, {own['turbo'].steps}"] = ("turbo", own["turbo"], 0)

@@ -8,7 +8,7 @@ TOOK = "audiox_took"
 """Key of a LATENT and of an AUDIO: the seconds that sampling, and then decoding, took."""
 
 
-def require_sound(audio: dict | None) -> None:
+def require_audio(audio: dict | None) -> None:
     """AudioXError for the AUDIO of a video without a sound track, which is None, and for an empty batch."""
     if audio is None:
         raise AudioXError(

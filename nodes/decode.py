@@ -11,12 +11,12 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import LONGEST_SECONDS, samples_from_seconds, samples_of_latent
 from ..audiox_core.measure.loudness import GATE, loudness
 from ..audiox_core.media.decoding import decode_loop, decode_part
-from ..audiox_core.media.levels import finish
+from ..audiox_core.media.levels import limit_peak
 from ..audiox_core.media.splice import splice
 from .adapters.network import LOOP
 from .audio_input import TOOK
 from .latent import ORIGINAL, RANGES, SECONDS
-from .messages import show
+from .messages import show_on_node
 
 
 class VAEDecode(io.ComfyNode):
@@ -82,9 +82,9 @@ class VAEDecode(io.ComfyNode):
         waveform = (decode_loop if latent.get(LOOP) else decode_part)(decoded, samples, length)
         if RANGES in latent:
             waveform = splice(waveform, latent[ORIGINAL][..., :length].to(waveform), latent[RANGES])
-        waveform = finish(waveform, normalize=normalize)
+        waveform = limit_peak(waveform, normalize=normalize)
         levels = measured(waveform, vae.audio_sample_rate)
-        show(cls.hidden.unique_id, ", ".join(f"{level:.1f}" for level in levels) + " LUFS")
+        show_on_node(cls.hidden.unique_id, ", ".join(f"{level:.1f}" for level in levels) + " LUFS")
         took = latent.get(TOOK, 0.0) + time.perf_counter() - started
         return io.NodeOutput({"waveform": waveform, "sample_rate": vae.audio_sample_rate, TOOK: took}, levels)
 

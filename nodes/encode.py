@@ -13,10 +13,10 @@ from ..audiox_core.models.encoders import TEXT_TOKENS
 from ..audiox_core.prompts import covered_seconds, encode_prompt, encode_windows, side_by_side, window_of_sound
 from ..audiox_core.release.tasks import TASKS
 from .adapters.network import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
-from .audio_input import require_sound
+from .audio_input import require_audio
 from .conditioning import with_text, with_values
 from .load import VideoEncoderType
-from .messages import notice
+from .messages import warn_on_node
 from .video import image_footage, video_footage
 
 OWN_WORDS = "own words"
@@ -81,7 +81,7 @@ class EncodeText(io.ComfyNode):
         prompt = with_text(conditioning, encoded)
         if not lost:
             return io.NodeOutput(prompt)
-        return io.NodeOutput(prompt, ui=notice(cls.hidden.unique_id, cut_sentence(lost)))
+        return io.NodeOutput(prompt, ui=warn_on_node(cls.hidden.unique_id, cut_sentence(lost)))
 
 
 def encoded_text(clip, text: str) -> tuple[list, str]:
@@ -282,7 +282,7 @@ class EncodeAudio(io.ComfyNode):
     ) -> io.NodeOutput:
         if not hasattr(vae, "prompt_sizes"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
-        require_sound(audio)
+        require_audio(audio)
         rate, waveforms = audio["sample_rate"], audio["waveform"]
         length = seconds or max(waveforms.shape[-1] / rate - start, CLIP_SECONDS)
         generator = torch.Generator().manual_seed(seed)

@@ -22,7 +22,7 @@ from ..audiox_core.media.audio import whole_sound
 from ..audiox_core.media.splice import checked_range, made_frames, place
 from ..audiox_core.models.mmdit import MMDiTSizes
 from .adapters.network import LOOP
-from .audio_input import require_sound
+from .audio_input import require_audio
 
 SECONDS = "audiox_seconds"
 """Key of a LATENT that tells VAE Decode how long the sound shall be."""
@@ -140,7 +140,7 @@ class VAEEncode(io.ComfyNode):
     def execute(cls, vae, audio, before=0.0, after=0.0) -> io.NodeOutput:
         if not hasattr(vae, "encode_statistics"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
-        require_sound(audio)
+        require_audio(audio)
         sound = torch.stack([whole_sound(item, audio["sample_rate"]) for item in audio["waveform"]])
         placed = place(sound, before, after)
         mean, _ = vae.encode_statistics(placed.padded)

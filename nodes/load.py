@@ -12,17 +12,17 @@ from comfy_api.latest import io
 
 from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.memory import Dtypes, Job, Model, detect, largest_need, plan
-from ..audiox_core.memory.report import planned
-from ..audiox_core.release.files import FOLDER, RELEASES, T5_FILES, gigabytes
+from ..audiox_core.memory import Dtypes, ModelFootprint, Workload, detect, largest_need, plan_memory
+from ..audiox_core.memory.report import plan_report
+from ..audiox_core.release.files import MODELS_FOLDER, RELEASES, T5_FILES, gigabytes
 from ..audiox_core.release.variants import VARIANTS
-from ..audiox_core.sampling.presets import run_settings
+from ..audiox_core.sampling.presets import resolve_settings
 from .adapters.network import AudioXConfig
 from .adapters.text_encoder import load_text_encoder, load_text_encoder_file
 from .adapters.vae import AudioXVAE
 from .adapters.video_encoder import VideoEncoder
 from .folders import checkpoint_names, checkpoint_path, missing
-from .messages import show
+from .messages import show_on_node
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
 
@@ -38,7 +38,7 @@ FROM_CHECKPOINT = "from checkpoint"
 _TURBO = RELEASES["turbo"]
 GET_THEM = (
     f"AudioX-Turbo is {gigabytes(_TURBO.size)} of {_TURBO.model.repository.page} and {T5_FILES[0].repository.page} "
-    f"and goes into {FOLDER}/{_TURBO.folder}; `python -m audiox_core download turbo`, run in the pack's folder, "
+    f"and goes into {MODELS_FOLDER}/{_TURBO.folder}; `python -m audiox_core download turbo`, run in the pack's folder, "
     "gets it."
 )
 
@@ -80,8 +80,10 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
 def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, by_hand: bool) -> None:
     """What the command line would plan on this machine; ComfyUI's own manager decides."""
     try:
-        found = plan(Model.of(checkpoint), Job(video=True), detect(device), None, dtypes_of(dtype, device))
-        report = planned(found, by_hand=by_hand)
+        found = plan_memory(
+            ModelFootprint.of(checkpoint), Workload(video=True), detect(device), None, dtypes_of(dtype, device)
+        )
+        report = plan_report(found, by_hand=by_hand)
     except AudioXError as error:
         report = str(error)
     logging.debug("AudioX without ComfyUI would be planned like this; ComfyUI manages memory by itself.\n%s", report)
@@ -162,7 +164,7 @@ class Load(io.ComfyNode):
         opened.require("vae")
         model = patcher_from(opened, path, options)
         vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
-        show(cls.hidden.unique_id, words_of(model, opened))
+        show_on_node(cls.hidden.unique_id, words_of(model, opened))
         return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
 
 
@@ -177,9 +179,9 @@ def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) 
 
 def needed(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> int:
     """Bytes of a device for one sound of 10 s to a video, with the guidance that the model asks for."""
-    cfg = run_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
-    job = Job(video=True, rows=1 if cfg == 1 else 2)
-    return largest_need(Model.of(checkpoint), job, dtypes_of(dtype, device), device)
+    cfg = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
+    job = Workload(video=True, rows=1 if cfg == 1 else 2)
+    return largest_need(ModelFootprint.of(checkpoint), job, dtypes_of(dtype, device), device)
 
 
 def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:

@@ -7,15 +7,15 @@ import logging
 from comfy_api.latest import ui
 
 
-def show(node_id: str, text: str) -> None:
+def show_on_node(node_id: str, text: str) -> None:
     """Write a line on a node of the page that queued the prompt."""
     from server import PromptServer  # there is none where the pack is imported without one
 
     PromptServer.instance.send_progress_text(text, node_id, PromptServer.instance.client_id)
 
 
-def notice(node_id: str, text: str) -> ui.PreviewText:
+def warn_on_node(node_id: str, text: str) -> ui.PreviewText:
     """Write a sentence to the log and onto the node; returns it for the run's outputs."""
     logging.warning("%s", text)
-    show(node_id, text)
+    show_on_node(node_id, text)
     return ui.PreviewText(text)

@@ -12,7 +12,7 @@ from comfy_api.latest import InputImpl, io
 
 from ..audiox_core.media.mix import Mode
 from ..audiox_core.media.mux import MP4_FAMILY, mux_video
-from .audio_input import require_sound
+from .audio_input import require_audio
 from .video import interruptible, untrimmed_file
 
 
@@ -92,7 +92,7 @@ class MuxVideo(io.ComfyNode):
     def execute(
         cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0, loudness=0.0
     ) -> io.NodeOutput:
-        require_sound(audio)
+        require_audio(audio)
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
         with untrimmed_file(video) as source:
             path = temporary_path()

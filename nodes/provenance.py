@@ -9,7 +9,7 @@ Graph = Mapping[str, Mapping[str, Any]]
 """A prompt as /prompt takes it: node id -> class_type and inputs; a link is [node id, output]."""
 
 
-class Origin(NamedTuple):
+class Provenance(NamedTuple):
     """What the nodes that made a sound were given; empty where the graph does not say."""
 
     text: str = ""
@@ -17,7 +17,7 @@ class Origin(NamedTuple):
     model: str = ""
 
 
-def origin_of(graph: Graph, node_id: str) -> Origin:
+def find_provenance(graph: Graph, node_id: str) -> Provenance:
     """The text, seed and model behind a node, each from the nearest node upstream that names one.
 
     Core's samplers and loaders count as ours do. The text is that of the positive prompt.
@@ -26,7 +26,7 @@ def origin_of(graph: Graph, node_id: str) -> Origin:
     positive = first_link(graph, node_id, ("positive", "conditioning"))
     text = first_value(graph, positive, ("text",), str) if positive else None
     model = first_value(graph, node_id, ("checkpoint", "ckpt_name", "unet_name"), str)
-    return Origin((text or "").strip(), seed, model or "")
+    return Provenance((text or "").strip(), seed, model or "")
 
 
 def first_value(graph: Graph, node_id: str, names: tuple[str, ...], kind: type) -> Any:

@@ -18,7 +18,7 @@ from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import whole_frames
 from ..audiox_core.release.variants import SAMPLERS
-from ..audiox_core.sampling.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, run_settings
+from ..audiox_core.sampling.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, resolve_settings
 from .adapters.network import LOOP, PRESENT, AudioXModel
 from .audio_input import TOOK
 
@@ -142,7 +142,7 @@ class Sample(io.ComfyNode):
         started = time.perf_counter()
         variant = model.model.audiox_variant
         objective = OBJECTIVES[variant]
-        settings = run_settings(
+        settings = resolve_settings(
             variant,
             steps=steps,
             cfg=cfg,

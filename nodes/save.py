@@ -11,9 +11,9 @@ from comfy_api.latest import io
 
 from ..audiox_core.media.audio import write_audio
 from ..audiox_core.media.png import write_png
-from ..audiox_core.media.sound_picture import sound_card
-from .audio_input import TOOK, require_sound
-from .provenance import origin_of
+from ..audiox_core.media.sound_picture import sound_picture
+from .audio_input import TOOK, require_audio
+from .provenance import find_provenance
 from .video import interruptible
 
 
@@ -58,7 +58,7 @@ class SaveSound(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio, filename_prefix, format="flac", picture=True) -> io.NodeOutput:
-        require_sound(audio)
+        require_audio(audio)
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
@@ -73,7 +73,7 @@ class SaveSound(io.ComfyNode):
             shown["audio"].append({"filename": f"{stem}.{format}", "subfolder": subfolder, "type": "output"})
             if picture:
                 item = [f"item {i + 1} of {len(waveforms)}"] * (len(waveforms) > 1)
-                write_png(f"{path}.png", sound_card(waveform, rate, title=title, facts=[*facts, *item]), metadata)
+                write_png(f"{path}.png", sound_picture(waveform, rate, title=title, facts=[*facts, *item]), metadata)
                 shown["images"].append({"filename": f"{stem}.png", "subfolder": subfolder, "type": "output"})
         return io.NodeOutput(audio, ui={kind: items for kind, items in shown.items() if items})
 
@@ -95,7 +95,7 @@ def in_format(metadata: dict[str, str], format: str) -> dict[str, str]:
 
 def words_of(hidden, audio: dict) -> tuple[str, list[str]]:
     """The picture's title and facts: the prompt; model, seed, length, and the seconds it took where they are known."""
-    origin = origin_of(hidden.prompt or {}, str(hidden.unique_id))
+    origin = find_provenance(hidden.prompt or {}, str(hidden.unique_id))
     facts = [os.path.basename(origin.model)] if origin.model else []
     facts += [] if origin.seed is None else [f"seed {origin.seed}"]
     facts.append(f"{audio['waveform'].shape[-1] / audio['sample_rate']:.4g} s at {audio['sample_rate']} Hz")

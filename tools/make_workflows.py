@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from audiox_core.release.files import FOLDER as MODELS
+from audiox_core.release.files import MODELS_FOLDER as MODELS
 from audiox_core.release.files import RELEASES, T5_FILES, WeightFile, gigabytes
 from devtools.paths import ROOT
 from tools.shipped_workflows import (

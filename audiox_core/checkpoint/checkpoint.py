@@ -15,8 +15,8 @@ from ..errors import AudioXError
 from ..lengths import PROMPT_SAMPLES
 from ..models.conditioners import AudioSizes
 from ..models.vae import OobleckVAE, silence_statistics
-from .detection import guidance_of
-from .file_contents import Origin, Origins
+from .detection import stored_guidance
+from .file_contents import TensorSource, TensorSources
 from .key_mapping import CLIP_VISION, NETWORK, PARTS, SYNCHFORMER, T5, TOKENIZER, VAE
 from .layout import Layout
 from .reader import OpenTensors, TensorFile
@@ -24,7 +24,7 @@ from .single_file import TOKENIZER_NAME
 from .transforms import Shape
 from .validation import SILENCE_NAMES, float32_names, read_sizes
 
-WHERE = {
+HOW_TO_ADD = {
     NETWORK: "give the model file, for example audiox_turbo.ckpt",
     VAE: "put vae.ckpt beside the model or in a folder pretransform/ next to it, or pass it as --vae on the command "
     "line",
@@ -36,7 +36,7 @@ WHERE = {
     TOKENIZER: "put t5-base's tokenizer.json beside the text encoder's weights",
 }
 
-CALLED = {
+PART_TITLES = {
     NETWORK: "diffusion model",
     VAE: "VAE",
     CLIP_VISION: "CLIP vision tower",
@@ -59,8 +59,8 @@ class Checkpoint:
     layout: Layout
     variant: str
     variant_source: str
-    origins: Mapping[str, Origins]
-    vae_copies: tuple[Origins, ...] = ()
+    origins: Mapping[str, TensorSources]
+    vae_copies: tuple[TensorSources, ...] = ()
     tokenizer_file: Path | None = None
 
     @cached_property
@@ -83,7 +83,7 @@ class Checkpoint:
     @property
     def guidance(self) -> float | None:
         """The guidance scale that the model's file asks for in place of its variant's."""
-        return guidance_of(next(iter(self.origins[NETWORK].values())).file)
+        return stored_guidance(next(iter(self.origins[NETWORK].values())).file)
 
     def video_encoders(self) -> tuple[str, ...]:
         """Parts that a video prompt of this model goes through, whether they are there or not."""
@@ -119,7 +119,7 @@ class Checkpoint:
         self.require(part)
         if part == VAE:
             self.check_vae_copies()
-        reading = Reading()
+        reading = TensorReader()
         tensors = {name: reading.tensor(origin, wanted) for name, origin, wanted in self.wanted_types(part, dtype)}
         if part == TOKENIZER and self.tokenizer_file is not None:
             content = bytearray(self.tokenizer_file.read_bytes())
@@ -128,7 +128,7 @@ class Checkpoint:
             tensors |= self.silence()
         return tensors
 
-    def wanted_types(self, part: str, dtype: torch.dtype | None) -> Iterator[tuple[str, Origin, torch.dtype]]:
+    def wanted_types(self, part: str, dtype: torch.dtype | None) -> Iterator[tuple[str, TensorSource, torch.dtype]]:
         """Name, origin and final type of each stored tensor of a part."""
         fixed = float32_names(part, self.shapes(part)) if part == NETWORK else frozenset()
         for name, origin in self.origins.get(part, {}).items():
@@ -143,7 +143,7 @@ class Checkpoint:
         if VAE not in self.origins:
             raise AudioXError(
                 f"{self.layout.model} has no VAE and no statistics of silence, which the model needs "
-                f"without an audio prompt: {WHERE[VAE]}."
+                f"without an audio prompt: {HOW_TO_ADD[VAE]}."
             )
         vae = OobleckVAE(self.sizes[VAE], device="meta")
         vae.load_state_dict(self.state_dict(VAE, torch.float32), assign=True)
@@ -166,7 +166,7 @@ class Checkpoint:
 
     @cached_property
     def _vae_copies_agree(self) -> bool:
-        reading = Reading()
+        reading = TensorReader()
         for copy in self.vae_copies:
             for name, origin in copy.items():
                 used = self.origins[VAE][name]
@@ -184,7 +184,7 @@ class Checkpoint:
             "variant": self.variant,
             "variant_source": self.variant_source,
             "parts": {part: self._describe_part(part) for part in self.parts},
-            "absent": {part: WHERE[part] for part in PARTS if part not in self.parts},
+            "absent": {part: HOW_TO_ADD[part] for part in PARTS if part not in self.parts},
             "files": [
                 {"path": str(file.path), "bytes": file.path.stat().st_size, "metadata": file.metadata}
                 for file in self.files
@@ -200,7 +200,7 @@ class Checkpoint:
     def _describe_part(self, part: str) -> dict[str, Any]:
         if part not in self.origins:
             return {"file": str(self.tokenizer_file), "bytes": self.tokenizer_file.stat().st_size}
-        return describe_origins(self.origins[part]) | {"sizes": repr(self.sizes.get(part))}
+        return describe_tensors(self.origins[part]) | {"sizes": repr(self.sizes.get(part))}
 
     def require(self, part: str) -> None:
         """Make sure that a part is there.
@@ -209,16 +209,16 @@ class Checkpoint:
             AudioXError: it is not; says where to put which file.
         """
         if part not in self.parts:
-            raise AudioXError(f"{self.layout.model} comes without a {CALLED[part]}: {WHERE[part]}.")
+            raise AudioXError(f"{self.layout.model} comes without a {PART_TITLES[part]}: {HOW_TO_ADD[part]}.")
 
 
-class Reading:
+class TensorReader:
     """Values from files that are opened once for a series of reads."""
 
     def __init__(self) -> None:
         self._open: dict[Path, OpenTensors] = {}
 
-    def tensor(self, origin: Origin, dtype: torch.dtype) -> torch.Tensor:
+    def tensor(self, origin: TensorSource, dtype: torch.dtype) -> torch.Tensor:
         """One native tensor; a view into the mapped file when nothing has to be done to it."""
         opened = self._opened(origin)
         sources = [opened.read(name) for name in origin.recipe.sources]
@@ -228,14 +228,14 @@ class Reading:
                 opened.done(source)
         return made
 
-    def done(self, origin: Origin, tensor: torch.Tensor) -> None:
+    def done(self, origin: TensorSource, tensor: torch.Tensor) -> None:
         """Give the pages of a tensor back that was not converted and has been used up."""
         opened = self._opened(origin)
         source = opened.read(origin.recipe.sources[0])
         if tensor.data_ptr() == source.data_ptr():
             opened.done(source)
 
-    def equal(self, one: Origin, other: Origin) -> bool:
+    def equal(self, one: TensorSource, other: TensorSource) -> bool:
         """Are two native tensors the same, in the coarser of their two types?"""
         if one.shape != other.shape:
             return False
@@ -245,7 +245,7 @@ class Reading:
         pairs = zip(one.recipe.sources, other.recipe.sources, strict=True)
         return all(self._equal_sources(one, a, other, b) for a, b in pairs)
 
-    def _equal_sources(self, one: Origin, a: str, other: Origin, b: str) -> bool:
+    def _equal_sources(self, one: TensorSource, a: str, other: TensorSource, b: str) -> bool:
         opened = self._opened(one), self._opened(other)
         stored = opened[0].read(a), opened[1].read(b)
         coarse = coarser(*(tensor.dtype for tensor in stored))
@@ -254,14 +254,14 @@ class Reading:
             file.done(tensor)
         return same
 
-    def _opened(self, origin: Origin) -> OpenTensors:
+    def _opened(self, origin: TensorSource) -> OpenTensors:
         path = origin.file.path
         if path not in self._open:
             self._open[path] = origin.file.open()
         return self._open[path]
 
 
-def describe_origins(origins: Origins) -> dict[str, Any]:
+def describe_tensors(origins: TensorSources) -> dict[str, Any]:
     """File, counts, bytes and types of a part, as plain values."""
     types: dict[str, int] = {}
     for origin in origins.values():

@@ -12,9 +12,9 @@ import torch
 
 from ..errors import AudioXError
 from ..release.variants import VARIANTS
-from .checkpoint import Checkpoint, Reading
+from .checkpoint import Checkpoint, TensorReader
 from .detection import GUIDANCE_KEY, VARIANT_KEY
-from .file_contents import Origin
+from .file_contents import TensorSource
 from .key_mapping import NETWORK, PARTS, TOKENIZER, VAE
 from .loading import open_checkpoint
 from .single_file import PREFIXES
@@ -79,7 +79,7 @@ def _check_output(opened: Checkpoint, output: Path, without: Iterable[str]) -> N
 def _entries(
     opened: Checkpoint, parts: list[str], dtype: torch.dtype | None, vae_dtype: torch.dtype | None
 ) -> list[Entry]:
-    reading = Reading()
+    reading = TensorReader()
     entries = []
     for part in parts:
         for name, origin, wanted in opened.wanted_types(part, vae_dtype if part == VAE else dtype):
@@ -92,7 +92,7 @@ def _entries(
     return entries
 
 
-def _stored(reading: Reading, name: str, origin: Origin, dtype: torch.dtype) -> Entry:
+def _stored(reading: TensorReader, name: str, origin: TensorSource, dtype: torch.dtype) -> Entry:
     def make() -> torch.Tensor:
         made = reading.tensor(origin, dtype)
         if dtype == torch.float16 and origin.dtype != torch.float16 and not torch.isfinite(made).all():

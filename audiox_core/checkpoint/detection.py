@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ..errors import AudioXError
 from ..models.network import architecture_of
-from ..release.variants import VARIANTS, either, variants_of
-from .file_contents import Contents
+from ..release.variants import VARIANTS, join_or, variants_of
+from .file_contents import FileContents
 from .key_mapping import NETWORK
-from .layout import objective, variant_hint
+from .layout import config_objective, variant_hint
 from .reader import TensorFile
 
 VARIANT_KEY = "audiox.variant"
@@ -20,7 +20,7 @@ GUIDANCE_KEY = "audiox.cfg"
 """Entry of the metadata for the guidance that suits a checkpoint, where it is not its variant's."""
 
 
-def guidance_of(file: TensorFile) -> float | None:
+def stored_guidance(file: TensorFile) -> float | None:
     """The guidance scale that a file asks for, None when it asks for none.
 
     Raises:
@@ -34,7 +34,7 @@ def guidance_of(file: TensorFile) -> float | None:
     return float(stated)
 
 
-def variant_of(model: Contents, config: Path | None, explicit: str | None) -> tuple[str, str]:
+def detect_variant(model: FileContents, config: Path | None, explicit: str | None) -> tuple[str, str]:
     """(variant, what told it): "explicit", "tensors", "metadata", "config.json", "file name" or "folder name".
 
     config: upstream's config.json beside the file, if there is one.
@@ -51,20 +51,20 @@ def variant_of(model: Contents, config: Path | None, explicit: str | None) -> tu
         raise AudioXError(f"{file.path} says it is {stated!r}, but {explicit!r} was asked for; choose {stated!r}.")
     for said, source in ((explicit, "explicit"), (stated, "metadata")):
         if said is not None and said not in fitting:
-            titles = either(VARIANTS[name].title for name in fitting)
+            titles = join_or(VARIANTS[name].title for name in fitting)
             raise AudioXError(
                 f"{file.path} is {titles} by its tensors, but {said!r} is the variant that was given; choose "
-                f"{either(map(repr, fitting))}."
+                f"{join_or(map(repr, fitting))}."
             )
         if said is not None:
             return said, source
     if len(fitting) == 1:
         return fitting[0], "tensors"
-    if objective(config) == "v":
+    if config_objective(config) == "v":
         return "maf-mmdit", "config.json"
     if hint := variant_hint(file.path):
         return hint
     raise AudioXError(
-        f"{file.path} does not say whether it is {either(VARIANTS[name].title for name in fitting)}, which look the "
-        f"same; say the variant, {either(fitting)}."
+        f"{file.path} does not say whether it is {join_or(VARIANTS[name].title for name in fitting)}, which look the "
+        f"same; say the variant, {join_or(fitting)}."
     )

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from .key_mapping import T5, VAE, Recipe, is_dit, plan
-from .layout import canonical
+from .key_mapping import T5, VAE, Recipe, has_dit, map_keys
+from .layout import strip_training_prefix
 from .reader import TensorFile
-from .single_file import is_native, split_native
+from .single_file import is_single_file, split_key
 from .transforms import KEEP, Shape
 
 _VAE_TAIL = re.compile(r"(?:encoder|decoder)\.layers\..*")
 
 
 @dataclass(frozen=True)
-class Origin:
+class TensorSource:
     """Where a native tensor comes from: a recipe whose sources are names in a file."""
 
     file: TensorFile
@@ -38,12 +38,12 @@ class Origin:
         return self.file.dtypes[self.recipe.sources[-1]]
 
 
-Origins = dict[str, Origin]
+TensorSources = dict[str, TensorSource]
 """Native name -> origin, for one part."""
 
 
 @dataclass
-class Contents:
+class FileContents:
     """One file, understood.
 
     copies: part -> copies of it, each native name -> origin; only the VAE has more than one, by the prefix.
@@ -51,59 +51,59 @@ class Contents:
     """
 
     file: TensorFile
-    copies: dict[str, dict[str, Origins]] = field(default_factory=dict)
+    copies: dict[str, dict[str, TensorSources]] = field(default_factory=dict)
     dead: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
-    def part(self, part: str) -> Origins:
+    def part(self, part: str) -> TensorSources:
         """Origins of a part, of several copies the first; empty when the file has none of it."""
         return next(iter(self.copies.get(part, {}).values()), {})
 
 
-def read_contents(file: TensorFile) -> Contents:
+def read_contents(file: TensorFile) -> FileContents:
     """Sort the names of a file; reads no values."""
-    return _native_contents(file) if is_native(file.shapes) else _released_contents(file)
+    return _native_contents(file) if is_single_file(file.shapes) else _released_contents(file)
 
 
 def foreign_model(names: Iterable[str]) -> str | None:
     """The name of a relative of AudioX that has the same transformer, None when it is none."""
     names = list(names)
-    return "a Stable Audio model" if is_dit(names) and not any("video_prompt." in name for name in names) else None
+    return "a Stable Audio model" if has_dit(names) and not any("video_prompt." in name for name in names) else None
 
 
-def _native_contents(file: TensorFile) -> Contents:
-    contents = Contents(file)
+def _native_contents(file: TensorFile) -> FileContents:
+    contents = FileContents(file)
     unknown = []
     for stored in file.shapes:
-        target = split_native(stored)
+        target = split_key(stored)
         if target is None:
             unknown.append(stored)
             continue
         part, name = target
-        origin = Origin(file, Recipe(part, name, (stored,), KEEP))
+        origin = TensorSource(file, Recipe(part, name, (stored,), KEEP))
         contents.copies.setdefault(part, {}).setdefault("", {})[name] = origin
     contents.unknown = tuple(unknown)
     return contents
 
 
-def _released_contents(file: TensorFile) -> Contents:
+def _released_contents(file: TensorFile) -> FileContents:
     stored_names: dict[str, str] = {}
     unknown = []
-    for stored in sorted(file.shapes, key=lambda name: canonical(name) != name):  # exact names win
-        name = canonical(stored)
+    for stored in sorted(file.shapes, key=lambda name: strip_training_prefix(name) != name):  # exact names win
+        name = strip_training_prefix(stored)
         if name is None or name in stored_names:
             unknown.append(stored)
         else:
             stored_names[name] = stored
-    planned = plan(stored_names)
-    contents = Contents(file)
+    planned = map_keys(stored_names)
+    contents = FileContents(file)
     contents.dead = tuple(stored_names[name] for name in planned.dead)
     contents.unknown = (*unknown, *(stored_names[name] for name in planned.unknown))
     for recipe in sorted(planned.recipes, key=_preference):
         stored_recipe = replace(recipe, sources=tuple(stored_names[source] for source in recipe.sources))
         copy = _VAE_TAIL.sub("", recipe.sources[0]) if recipe.part == VAE else ""
         origins = contents.copies.setdefault(recipe.part, {}).setdefault(copy, {})
-        origins.setdefault(recipe.name, Origin(file, stored_recipe))
+        origins.setdefault(recipe.name, TensorSource(file, stored_recipe))
     return contents
 
 

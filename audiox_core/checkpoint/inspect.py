@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioXError
-from .checkpoint import describe_origins
+from .checkpoint import describe_tensors
 from .file_contents import foreign_model, read_contents
 from .key_mapping import PARTS
 from .loading import open_checkpoint
@@ -54,7 +54,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
         return described | {"problem": str(error)}
     file = contents.file
     parts = {
-        f"{part} ({copy.rstrip('.')})" if copy else part: describe_origins(origins)
+        f"{part} ({copy.rstrip('.')})" if copy else part: describe_tensors(origins)
         for part in PARTS
         for copy, origins in contents.copies.get(part, {}).items()
     }

@@ -157,7 +157,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Plan:
+class KeyMap:
     """What a set of released names becomes.
 
     recipes: one for each native tensor and copy (the VAE is in the model file twice: two recipes, one name).
@@ -170,7 +170,7 @@ class Plan:
     unknown: tuple[str, ...]
 
 
-def is_dit(official_names: Iterable[str]) -> bool:
+def has_dit(official_names: Iterable[str]) -> bool:
     """Do released names hold the cross-attending transformer of AudioX and AudioX-MAF, not the modulated one?"""
     return any(_DIT_NAME.search(name) for name in official_names)
 
@@ -206,11 +206,11 @@ def native_name(official_name: str, dit: bool = False) -> tuple[str, str, Transf
     raise KeyError(official_name)
 
 
-def plan(official_names: Iterable[str], dit: bool | None = None) -> Plan:
+def map_keys(official_names: Iterable[str], dit: bool | None = None) -> KeyMap:
     """Group released names into recipes; reads no tensor. dit: see `is_dit`, None to tell by the names."""
     official_names = list(official_names)
     if dit is None:
-        dit = is_dit(official_names)
+        dit = has_dit(official_names)
     grouped: dict[tuple[str, str, str], dict[int, str]] = {}
     transforms: dict[tuple[str, str, str], Transform] = {}
     dead, unknown = [], []
@@ -237,7 +237,7 @@ def plan(official_names: Iterable[str], dit: bool | None = None) -> Plan:
             continue
         ordered = tuple(sources[i] for i in sorted(sources))
         recipes.append(Recipe(key[0], key[1], ordered, transforms[key]))
-    return Plan(tuple(recipes), tuple(dead), tuple(unknown))
+    return KeyMap(tuple(recipes), tuple(dead), tuple(unknown))
 
 
 def remap(tensors: Mapping[str, torch.Tensor], dit: bool | None = None) -> dict[str, dict[str, torch.Tensor]]:
@@ -249,7 +249,7 @@ def remap(tensors: Mapping[str, torch.Tensor], dit: bool | None = None) -> dict[
     Raises:
         KeyError: names that no released file has.
     """
-    planned = plan(tensors, dit)
+    planned = map_keys(tensors, dit)
     if planned.unknown:
         raise KeyError(", ".join(planned.unknown[:3]))
     parts: dict[str, dict[str, torch.Tensor]] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import AudioXError
 from .key_mapping import NETWORK, is_released
 from .reader import SUFFIXES, TensorFile
-from .single_file import PREFIXES, is_native
+from .single_file import PREFIXES, is_single_file
 
 _OFFICIAL_FOLDERS = {"audiox_turbo", "pretrained_ckpt", "pretransform", "synchformer"}
 _VAE_STEMS = {"vae"}
@@ -26,7 +26,7 @@ _T5_FILES = ("model.safetensors", "pytorch_model.bin")
 _COMPANION_STEMS = _VAE_STEMS | _SYNCHFORMER_STEMS | {"optimizer", "scheduler", "training_args"}
 _COMPANION_FOLDER = re.compile(r"pretransform|synchformer|(?:google-*)?t5[-_].*|.*clip-vit.*")
 
-STRIPPED = ("module.", "model.", "student.", "student.model.", "student.module.", "module.student.")
+TRAINING_PREFIXES = ("module.", "model.", "student.", "student.model.", "student.module.", "module.student.")
 """What training code puts in front of every name."""
 
 _HINTS = (
@@ -48,9 +48,9 @@ class Layout:
     config: Path | None = None
 
 
-def canonical(name: str) -> str | None:
+def strip_training_prefix(name: str) -> str | None:
     """The released name behind a stored one, without a training prefix; None when there is none."""
-    for prefix in ("", *STRIPPED):
+    for prefix in ("", *TRAINING_PREFIXES):
         if name.startswith(prefix) and is_released(name[len(prefix) :]):
             return name[len(prefix) :]
     return None
@@ -65,7 +65,7 @@ def is_companion(name: Path | str) -> bool:
 
 def holds_network(file: TensorFile) -> bool:
     """Does a file hold the transformer (of any AudioX), in released or in our names?"""
-    if is_native(file.shapes):
+    if is_single_file(file.shapes):
         return any(name.startswith(PREFIXES[NETWORK]) for name in file.shapes)
     return any(".transformer.layers.0." in f".{name}" and "model." in name for name in file.shapes)
 
@@ -96,7 +96,7 @@ def variant_hint(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def objective(config: Path | None) -> str | None:
+def config_objective(config: Path | None) -> str | None:
     """The training objective in upstream's config.json: "rectified_flow" or "v"."""
     if config is None:
         return None

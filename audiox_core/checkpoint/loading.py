@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ..errors import AudioXError
 from ..release.variants import VARIANTS
-from .checkpoint import CALLED, WHERE, Checkpoint
-from .detection import variant_of
-from .file_contents import Contents, Origins, foreign_model, read_contents
+from .checkpoint import HOW_TO_ADD, PART_TITLES, Checkpoint
+from .detection import detect_variant
+from .file_contents import FileContents, TensorSources, foreign_model, read_contents
 from .key_mapping import NETWORK, PARTS, SYNCHFORMER, T5, TOKENIZER, VAE
 from .layout import find_layout, find_text_encoder
 from .reader import TensorFile
-from .validation import misfit, some
+from .validation import find_mismatch, first_few
 
 VAE_FILE_COUNTS = ("turbo", "base")
 """Variants for which upstream's VAE file wins over the model file; the others' model file overwrites it."""
@@ -40,9 +40,9 @@ def open_checkpoint(
     layout = find_layout(path, variant)
     model = read_contents(TensorFile(layout.model))
     _check_model(model)
-    found, source = variant_of(model, layout.config, variant)
-    origins: dict[str, Origins] = {part: model.part(part) for part in PARTS if model.part(part)}
-    copies: list[Origins] = []
+    found, source = detect_variant(model, layout.config, variant)
+    origins: dict[str, TensorSources] = {part: model.part(part) for part in PARTS if model.part(part)}
+    copies: list[TensorSources] = []
     origins[VAE], copies = _choose_vae(model, layout.vae if found in VAE_FILE_COUNTS else None, vae)
     tokenizer = None
     if sync_path := synchformer or (layout.synchformer if SYNCHFORMER not in origins else None):
@@ -60,7 +60,7 @@ def open_checkpoint(
     return Checkpoint(layout, found, source, origins, tuple(copies), tokenizer)
 
 
-def check_part(part: str, origins: Origins) -> None:
+def check_part(part: str, origins: TensorSources) -> None:
     """Names and shapes of a part against the model that they describe.
 
     Raises:
@@ -68,26 +68,28 @@ def check_part(part: str, origins: Origins) -> None:
     """
     file = next(iter(origins.values())).file.path
     try:
-        wrong = misfit(part, {name: origin.shape for name, origin in origins.items()})
+        wrong = find_mismatch(part, {name: origin.shape for name, origin in origins.items()})
     except AudioXError as error:
-        raise AudioXError(f"The {CALLED[part]} in {file} cannot be used: {error}") from error
+        raise AudioXError(f"The {PART_TITLES[part]} in {file} cannot be used: {error}") from error
     if wrong:
-        raise AudioXError(f"The {CALLED[part]} in {file} {wrong.sentence()}; get the released file again.")
+        raise AudioXError(f"The {PART_TITLES[part]} in {file} {wrong.sentence()}; get the released file again.")
 
 
-def _check_model(model: Contents) -> None:
+def _check_model(model: FileContents) -> None:
     path = model.file.path
     if foreign := foreign_model(model.file.shapes):
-        raise AudioXError(f"{path} is {foreign}, not an AudioX model; {WHERE[NETWORK]}.")
+        raise AudioXError(f"{path} is {foreign}, not an AudioX model; {HOW_TO_ADD[NETWORK]}.")
     if not model.part(NETWORK):
-        held = [CALLED[part] for part in PARTS if model.part(part)]
-        what = f"holds only a {' and a '.join(held)}" if held else f"holds {some(model.file.shapes)}"
-        raise AudioXError(f"{path} {what}, not an AudioX model; {WHERE[NETWORK]}.")
+        held = [PART_TITLES[part] for part in PARTS if model.part(part)]
+        what = f"holds only a {' and a '.join(held)}" if held else f"holds {first_few(model.file.shapes)}"
+        raise AudioXError(f"{path} {what}, not an AudioX model; {HOW_TO_ADD[NETWORK]}.")
     if model.unknown:
-        raise AudioXError(f"{path} has the unexpected {some(model.unknown)}; get the released file again.")
+        raise AudioXError(f"{path} has the unexpected {first_few(model.unknown)}; get the released file again.")
 
 
-def _choose_vae(model: Contents, beside: Path | None, explicit: Path | str | None) -> tuple[Origins, list[Origins]]:
+def _choose_vae(
+    model: FileContents, beside: Path | None, explicit: Path | str | None
+) -> tuple[TensorSources, list[TensorSources]]:
     """The VAE to use, and the copies that must agree with it.
 
     Upstream decodes with the file beside the model and encodes prompts with the audio conditioner's copy in the model
@@ -105,12 +107,12 @@ def _choose_vae(model: Contents, beside: Path | None, explicit: Path | str | Non
     return used, [copy for copy in others if copy.items() - used.items()] if main else []
 
 
-def _companion(path: Path | str, part: str) -> Origins:
+def _companion(path: Path | str, part: str) -> TensorSources:
     """The part that a companion file is expected to hold."""
     contents = read_contents(TensorFile(path))
     origins = contents.part(part)
     if not origins:
-        raise AudioXError(f"{path} holds no {CALLED[part]}; it has {some(contents.file.shapes)}.")
+        raise AudioXError(f"{path} holds no {PART_TITLES[part]}; it has {first_few(contents.file.shapes)}.")
     if contents.unknown and part != SYNCHFORMER:  # Synchformer's file has other branches, which are not read
-        raise AudioXError(f"{path} has the unexpected {some(contents.unknown)}; get the released file again.")
+        raise AudioXError(f"{path} has the unexpected {first_few(contents.unknown)}; get the released file again.")
     return origins

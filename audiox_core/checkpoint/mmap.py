@@ -18,7 +18,7 @@ def _madvise():
     return function
 
 
-def drop_pages(tensor: torch.Tensor) -> None:
+def release_pages(tensor: torch.Tensor) -> None:
     """Unmap the whole pages inside a contiguous, file-mapped tensor that nobody has written to.
 
     The next access reads them from the file again. Pages shared with a neighbour in the file are left alone.

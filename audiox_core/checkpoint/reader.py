@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import AudioXError
-from .mmap import drop_pages
+from .mmap import release_pages
 
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")
 """Ends of the names of files that can hold tensors."""
@@ -107,7 +107,7 @@ class OpenTensors:
     def done(self, tensor: torch.Tensor) -> None:
         """Say that the caller holds a copy of a tensor from `read` and needs the original no more."""
         if self._mapped:
-            drop_pages(tensor)
+            release_pages(tensor)
 
 
 class _Views(dict):

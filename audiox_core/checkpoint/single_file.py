@@ -18,7 +18,7 @@ TOKENIZER_NAME = "tokenizer_json"
 """The tokenizer part's only tensor: the bytes of tokenizer.json."""
 
 
-def split_native(name: str) -> tuple[str, str] | None:
+def split_key(name: str) -> tuple[str, str] | None:
     """(part, native name) of a name in a single file, None for one without a prefix of ours."""
     for part in PARTS:
         prefix = PREFIXES[part]
@@ -27,6 +27,6 @@ def split_native(name: str) -> tuple[str, str] | None:
     return None
 
 
-def is_native(names) -> bool:
+def is_single_file(names) -> bool:
     """Does a file speak our names? Its released twin has `model.model.` and no `model.diffusion_model.`."""
-    return any(split_native(name) for name in names)
+    return any(split_key(name) for name in names)

@@ -22,7 +22,7 @@ SILENCE_NAMES = ("audio.silence_mean", "audio.silence_std")
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Mismatch:
     """How a part differs from the model that its sizes describe; empty lists when it fits."""
 
     missing: tuple[str, ...] = ()
@@ -36,16 +36,16 @@ class Misfit:
         """What is wrong, the first names of each kind and how many more."""
         said = []
         if self.missing:
-            said.append(f"lacks {some(self.missing)}")
+            said.append(f"lacks {first_few(self.missing)}")
         if self.unexpected:
-            said.append(f"has the unexpected {some(self.unexpected)}")
+            said.append(f"has the unexpected {first_few(self.unexpected)}")
         if self.misshapen:
             shown = [f"{name} {list(got)} instead of {list(wanted)}" for name, got, wanted in self.misshapen]
-            said.append(f"has {some(shown)}")
+            said.append(f"has {first_few(shown)}")
         return ", ".join(said)
 
 
-def some(names, shown: int = 3) -> str:
+def first_few(names, shown: int = 3) -> str:
     """The first few of a list, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
@@ -64,25 +64,25 @@ def read_sizes(part: str, shapes: Mapping[str, Shape]) -> Any:
     return _SIZES[part].from_shapes(shapes)
 
 
-def misfit(part: str, shapes: Mapping[str, Shape]) -> Misfit:
+def find_mismatch(part: str, shapes: Mapping[str, Shape]) -> Mismatch:
     """Compare names and shapes with the model that they describe.
 
     Raises:
         AudioXError: sizes that no model of this kind can have.
     """
     if part == TOKENIZER:
-        return Misfit()
+        return Mismatch()
     flat = _wrong_rank(part, shapes)
     if flat:
-        return Misfit(misshapen=flat)
+        return Mismatch(misshapen=flat)
     try:
         wanted = expected_shapes(part, shapes)
     except KeyError as error:
-        return Misfit(missing=(str(error.args[0]),))
+        return Mismatch(missing=(str(error.args[0]),))
     missing = tuple(name for name in wanted if name not in shapes and name not in SILENCE_NAMES)
     unexpected = tuple(name for name in shapes if name not in wanted)
     misshapen = tuple((name, shape, wanted[name]) for name, shape in shapes.items() if wanted.get(name, shape) != shape)
-    return Misfit(missing, unexpected, misshapen)
+    return Mismatch(missing, unexpected, misshapen)
 
 
 def expected_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
 
 def job_of(size: int):
     """The most that a batch of a manifest may have to hold in memory."""
-    from ..memory import Job
+    from ..memory import Workload
 
-    return Job(sounds=size, prompts=size, rows=3, video=True, audio=True)
+    return Workload(sounds=size, prompts=size, rows=3, video=True, audio=True)
 
 
 def processes(device: str):

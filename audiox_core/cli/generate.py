@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     args.seconds = seconds_of(args)
     model = open_model(args, args.device or default_device(), lambda checkpoint: job_of(checkpoint, args))
     settings = settings_of(model.checkpoint, args)
-    watch = report.Watch(model.device)
+    watch = report.MemoryWatch(model.device)
     with Bar() as bar:
         with watch.stage("encode"):
             prompt, negative = prompts(model, args, settings.cfg, bar)
@@ -125,7 +125,7 @@ def open_model(args: argparse.Namespace, device: str, job: Callable):
     from ..pipeline import AudioX
 
     check_device(device)
-    dtypes = memory.dtypes_of(args, lambda: default_dtype(device))
+    dtypes = memory.chosen_dtypes(args, lambda: default_dtype(device))
     checkpoint = open_checkpoint(
         args.model or the_demo(args.variant),
         variant=args.variant,
@@ -137,16 +137,16 @@ def open_model(args: argparse.Namespace, device: str, job: Callable):
         f"{VARIANTS[checkpoint.variant].title} ({checkpoint.variant_source}) on {device} in {dtypes.network}",
         file=sys.stderr,
     )
-    plan = memory.plan_of(args, checkpoint, device, dtypes, job(checkpoint))
+    plan = memory.make_plan(args, checkpoint, device, dtypes, job(checkpoint))
     return AudioX(checkpoint, device, dtypes.network, vae_dtype=dtypes.vae, plan=plan, cuda_graphs=args.cuda_graphs)
 
 
 def job_of(checkpoint, args: argparse.Namespace):
     """What a run has to hold in memory."""
-    from ..memory import Job
+    from ..memory import Workload
 
     settings = settings_of(checkpoint, args)
-    return Job(
+    return Workload(
         sounds=args.batch,
         rows=1 if settings.cfg == 1 else 3 if settings.guided_apart else 2,
         frames=latent_frames(args.seconds),
@@ -157,9 +157,9 @@ def job_of(checkpoint, args: argparse.Namespace):
 
 def settings_of(checkpoint, args: argparse.Namespace):
     """The settings of a run of the checkpoint."""
-    from ..sampling.presets import run_settings
+    from ..sampling.presets import resolve_settings
 
-    return run_settings(
+    return resolve_settings(
         checkpoint.variant,
         steps=args.steps,
         cfg=args.cfg,

@@ -30,7 +30,7 @@ def check(args: argparse.Namespace) -> None:
             raise AudioXError(f"--{option.replace('_', '-')} is {limit:g} GB, expected more than 0.")
 
 
-def dtypes_of(args: argparse.Namespace, default):
+def chosen_dtypes(args: argparse.Namespace, default):
     """The types asked for; default: a function that gives that of the network and the encoders."""
     import torch
 
@@ -42,12 +42,12 @@ def dtypes_of(args: argparse.Namespace, default):
     return Dtypes(dtype, dtype, types[args.vae_dtype])
 
 
-def plan_of(args: argparse.Namespace, checkpoint, device: str, dtypes, job, models: int = 1):
+def make_plan(args: argparse.Namespace, checkpoint, device: str, dtypes, job, models: int = 1):
     """The plan of a run, printed on stderr; AudioXError when nothing fits."""
-    from ..memory import GB, Limits, Model, detect, plan, report
+    from ..memory import GB, Limits, ModelFootprint, detect, plan_memory, report
 
     vram, ram = (None if value is None else int(value * GB) for value in (args.max_vram, args.max_ram))
     limits = Limits(max_vram=vram, max_ram=ram, offload=not args.no_cpu_offload, models=models)
-    found = plan(Model.of(checkpoint), job, detect(device), limits, dtypes)
-    print(report.planned(found, by_hand=args.no_half or args.dtype is not None), file=sys.stderr)
+    found = plan_memory(ModelFootprint.of(checkpoint), job, detect(device), limits, dtypes)
+    print(report.plan_report(found, by_hand=args.no_half or args.dtype is not None), file=sys.stderr)
     return found

@@ -8,7 +8,7 @@ SILENCE_PEAK = 1e-8
 """Sound below this peak is left alone when normalising: there is nothing in it to make louder."""
 
 
-def finish(waveform: Tensor, *, normalize: bool = False) -> Tensor:
+def limit_peak(waveform: Tensor, *, normalize: bool = False) -> Tensor:
     """Keep each item of a sound (B, channels, samples) within -1..1, in place.
 
     An item that would clip is scaled down to a peak of 1, all channels alike; `normalize` scales every item to it.

@@ -31,7 +31,7 @@ SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 MOST_TICKS = 12
 
 
-def sound_card(
+def sound_picture(
     sound: np.ndarray, sample_rate: int = SAMPLE_RATE, *, title: str = "", facts: Sequence[str] = ()
 ) -> np.ndarray:
     """A picture uint8 (height, 800, 3) of a sound (channels, samples): title, facts, waveforms, spectrogram.

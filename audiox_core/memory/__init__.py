@@ -1,25 +1,25 @@
 """Where the parts of a model sit during a run: measured needs, a plan within the machine's memory, its execution.
 
 machine = detect("cuda")
-found = plan(Model.of(checkpoint), Job(rows=2), machine, Limits(max_vram=8 * GB), dtypes)
-model = AudioX(checkpoint, "cuda", dtypes.network, plan=found)
+plan = plan_memory(ModelFootprint.of(checkpoint), Workload(rows=2), machine, Limits(max_vram=8 * GB), dtypes)
+model = AudioX(checkpoint, "cuda", dtypes.network, plan=plan)
 """
 
 from .machine import GB, Limits, Machine, detect
-from .needs import Dtypes, Job, Model, NetworkNumbers
-from .plan import Plan, Stage, largest_need, plan
+from .needs import Dtypes, ModelFootprint, NetworkParameters, Workload
+from .plan import MemoryPlan, StageMemory, largest_need, plan_memory
 
 __all__ = [
     "GB",
     "Dtypes",
-    "Job",
     "Limits",
     "Machine",
-    "Model",
-    "NetworkNumbers",
-    "Plan",
-    "Stage",
+    "MemoryPlan",
+    "ModelFootprint",
+    "NetworkParameters",
+    "StageMemory",
+    "Workload",
     "detect",
     "largest_need",
-    "plan",
+    "plan_memory",
 ]

@@ -19,14 +19,14 @@ from ..models.maf import MAFSizes
 from ..models.mmdit import MMDiTSizes
 from ..models.network import NetworkSizes
 from ..models.synchformer import SynchformerSizes
-from ..models.tiling import piece_positions
+from ..models.tiling import tile_positions
 from ..models.vae import UNIT_KERNEL, UNITS_REACH, VAESizes
 
 FLOAT32 = 4
-LITTLE = 2**18
+SMALL_TENSORS = 2**18
 """For tensors too small to be named: masks, tables, times."""
 
-CLIP_CALL_FRAMES = 10
+CLIP_BATCH = 10
 """Frames that `encoders.encode_clip` gives the tower at once."""
 
 
@@ -53,7 +53,7 @@ def context(sizes: NetworkSizes, prompts: int, size: int, video: bool) -> int:
     numbers = _fusion_numbers(sizes.maf, sizes.context_tokens, sizes.transformer.context_width)
     if video:
         numbers = max(numbers, _temporal_numbers(sizes.video))
-    return prompts * size * numbers + LITTLE
+    return prompts * size * numbers + SMALL_TENSORS
 
 
 def _temporal_numbers(video: VideoSizes) -> int:
@@ -83,7 +83,7 @@ def evaluation(sizes: NetworkSizes, prompts: int, sounds: int, frames: int, size
     else:
         numbers = _mmdit_numbers(inner, size, shared)
     states = 8 * inner.latent_channels * frames  # the latent, its noise, the output and guidance's parts
-    return sounds * (numbers * size + states * FLOAT32) + LITTLE
+    return sounds * (numbers * size + states * FLOAT32) + SMALL_TENSORS
 
 
 def _mmdit_numbers(inner: MMDiTSizes, size: int, shared: bool) -> int:
@@ -120,10 +120,10 @@ def clip(sizes: ClipSizes, size: int) -> int:
     """Peak of `encoders.encode_clip` on a video's frames, which are there as bytes."""
     frames = int(CLIP_SECONDS * CLIP_FPS)
     pixels = 3 * sizes.image_size**2
-    tokens = CLIP_CALL_FRAMES * sizes.tokens_per_frame
+    tokens = CLIP_BATCH * sizes.tokens_per_frame
     layer = tokens * (3 * sizes.width + max(3 * sizes.ffn_width, 5 * sizes.width)) * size
-    call = max(2 * CLIP_CALL_FRAMES * pixels * FLOAT32, CLIP_CALL_FRAMES * pixels * size + layer)
-    return frames * (pixels + sizes.tokens_per_frame * sizes.width * size) + call + LITTLE
+    call = max(2 * CLIP_BATCH * pixels * FLOAT32, CLIP_BATCH * pixels * size + layer)
+    return frames * (pixels + sizes.tokens_per_frame * sizes.width * size) + call + SMALL_TENSORS
 
 
 def synchformer(sizes: SynchformerSizes, size: int, segments: int) -> int:
@@ -134,7 +134,7 @@ def synchformer(sizes: SynchformerSizes, size: int, segments: int) -> int:
     tokens = segments * (1 + sizes.times * sizes.places)
     layer = tokens * (3 * sizes.width + max(2 * sizes.ffn_width, 8 * sizes.width)) * size
     pixels_given = segment * (1 + FLOAT32 + size * (size < FLOAT32))  # bytes, as float32, in the model's type
-    return frames * pixels + max(pixels_given, segment * size + layer) + LITTLE
+    return frames * pixels + max(pixels_given, segment * size + layer) + SMALL_TENSORS
 
 
 def decode(sizes: VAESizes, sounds: int, frames: int, size: int, piece: int) -> int:
@@ -146,16 +146,16 @@ def decode(sizes: VAESizes, sounds: int, frames: int, size: int, piece: int) -> 
     outputs = (*sizes.widths[-2::-1], sizes.channels)
     for index, (output, stride) in enumerate(zip(outputs, sizes.strides[::-1], strict=True)):
         last = index == len(outputs) - 1
-        pieces = Pieces(
+        pieces = TiledRun(
             length=length,
-            positions=piece_positions(sounds, output * stride, piece),
+            positions=tile_positions(sounds, output * stride, piece),
             margin=UNITS_REACH // stride + 2 + (UNIT_KERNEL // 2 if last else 0),
             working=3 * output * stride,
             result=(sizes.audio_channels if last else output) * stride,
         )
         peak = max(peak, width * length + pieces.peak())
         width, length = output, length * stride
-    return sounds * peak * size + LITTLE
+    return sounds * peak * size + SMALL_TENSORS
 
 
 def encode(sizes: VAESizes, sounds: int, size: int, piece: int, samples: int = PROMPT_SAMPLES) -> int:
@@ -164,20 +164,20 @@ def encode(sizes: VAESizes, sounds: int, size: int, piece: int, samples: int = P
     inputs = (sizes.channels, *sizes.widths[:-1])
     for index, (width, output, stride) in enumerate(zip(inputs, sizes.widths, sizes.strides, strict=True)):
         first = index == 0
-        pieces = Pieces(
+        pieces = TiledRun(
             length=length,
-            positions=piece_positions(sounds, width, piece),
+            positions=tile_positions(sounds, width, piece),
             margin=UNITS_REACH + 3 * stride // 2 + (UNIT_KERNEL // 2 if first else 0),
             working=4 * width,
             result=-(-output // stride),
         )
         peak = max(peak, (0 if first else width * length) + pieces.peak(shared=not first))
         length //= stride
-    return sounds * (sizes.audio_channels * samples + peak) * size + LITTLE
+    return sounds * (sizes.audio_channels * samples + peak) * size + SMALL_TENSORS
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TiledRun:
     """One run of `pieces.in_pieces`; working and result: numbers at each position of the input, for one sound."""
 
     length: int

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 ROWS, INNER, OUTER = 237, 1536, 2048
 """A matrix product like those of the transformer, small enough to be measured in a moment."""
 
-WORTH = 1.5
+SPEEDUP_NEEDED = 1.5
 """How many times as fast bfloat16 has to be to be chosen. Processors with instructions for it reach 3 to 6, those
 without stay below 1, so that noise does not decide."""
 
@@ -22,10 +22,10 @@ def default_dtype(device: str | torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if kind != "cpu":
         return torch.bfloat16
-    return torch.bfloat16 if bfloat16_pays() else torch.float32
+    return torch.bfloat16 if bfloat16_is_faster() else torch.float32
 
 
-def bfloat16_pays(repeat: int = 5) -> bool:
+def bfloat16_is_faster(repeat: int = 5) -> bool:
     """Whether this processor multiplies matrices faster in bfloat16, measured: it takes some hundredths of a second.
 
     Instructions for it (AVX512-BF16, AMX, SVE) are not enough: a build of torch may not use them.
@@ -38,4 +38,4 @@ def bfloat16_pays(repeat: int = 5) -> bool:
             start = time.perf_counter()
             F.linear(a, b)
             best[dtype] = min(best.get(dtype, float("inf")), time.perf_counter() - start)
-    return best[torch.float32] > WORTH * best[torch.bfloat16]
+    return best[torch.float32] > SPEEDUP_NEEDED * best[torch.bfloat16]

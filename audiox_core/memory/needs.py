@@ -34,7 +34,7 @@ class Dtypes:
 
 
 @dataclass(frozen=True)
-class Job:
+class Workload:
     """A run. sounds: made at once; prompts: different ones among them.
 
     rows: of the network for each sound, 2 with guidance. frames: of the latent. video, audio: prompts beside the text.
@@ -54,7 +54,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class NetworkNumbers:
+class NetworkParameters:
     """Numbers of the network's weights, by when they run.
 
     prompt: once per prompt; largest: the largest layer of these. block: one transformer block at each step; blocks:
@@ -72,7 +72,7 @@ class NetworkNumbers:
         return self.prompt + self.block * self.blocks + self.ends
 
     @classmethod
-    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetworkNumbers:
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetworkParameters:
         """From native names and shapes of the network."""
         prompt: dict[str, int] = {}
         blocks: dict[str, int] = {}
@@ -90,17 +90,17 @@ class NetworkNumbers:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFootprint:
     """A model's parts: sizes objects and numbers of weights by name, as in `Checkpoint.sizes`."""
 
     sizes: Mapping[str, Any]
     numbers: Mapping[str, int]
-    network: NetworkNumbers
+    network: NetworkParameters
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Model:
+    def of(cls, checkpoint: Checkpoint) -> ModelFootprint:
         parts = [part for part in checkpoint.parts if part in checkpoint.sizes]
-        network = NetworkNumbers.from_shapes(checkpoint.shapes("network"))
+        network = NetworkParameters.from_shapes(checkpoint.shapes("network"))
         numbers = {part: checkpoint.numbers(part) for part in parts}
         return cls({part: checkpoint.sizes[part] for part in parts}, numbers, network)
 
@@ -108,7 +108,7 @@ class Model:
         """Bytes of a part."""
         return self.numbers[part] * dtypes.of(part).itemsize
 
-    def stages(self, job: Job) -> tuple[tuple[str, str], ...]:
+    def stages(self, job: Workload) -> tuple[tuple[str, str], ...]:
         """(stage, part) in the order of a run; parts that the model lacks are left out."""
         wanted = [("encode text", "t5")]
         if job.video:
@@ -120,11 +120,11 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Peaks:
+class ActivationPeaks:
     """Peak activations of the stages of a job on a model, in bytes. segments: that Synchformer takes at once."""
 
-    model: Model
-    job: Job
+    model: ModelFootprint
+    job: Workload
     dtypes: Dtypes
     segments: int
 

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 from ..errors import AudioXError
-from .plan import Plan
+from .plan import MemoryPlan
 
 if TYPE_CHECKING:
     from .streaming import StreamedNetwork
 
 
-class Placing:
+class Placement:
     """What keeps the parts of one model on or off a device.
 
     Without a plan a part is there during its stage alone, except what `stays`.
     """
 
-    def __init__(self, plan: Plan | None, device: torch.device, stays: frozenset[str] = frozenset()) -> None:
+    def __init__(self, plan: MemoryPlan | None, device: torch.device, stays: frozenset[str] = frozenset()) -> None:
         self.plan, self.device = plan, device
         self.stays = stays if plan is None else plan.stays
         self._streamed: StreamedNetwork | None = None

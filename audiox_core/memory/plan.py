@@ -9,9 +9,9 @@ import torch
 
 from ..errors import AudioXError
 from ..models.synchformer import segments_at_once
-from ..models.tiling import CPU_PIECE, default_piece
+from ..models.tiling import CPU_TILE_SIZE, default_tile_size
 from .machine import GB, Limits, Machine
-from .needs import Dtypes, Job, Model, Peaks
+from .needs import ActivationPeaks, Dtypes, ModelFootprint, Workload
 
 WORKSPACE = 2**28
 """Set aside for what libraries take inside operators: cuBLAS and cuDNN work space, MKL's packed weights."""
@@ -21,7 +21,7 @@ KEEP_FIRST = ("network", "vae", "t5", "clip_vision", "synchformer")
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageMemory:
     """Planned peaks of a stage in bytes, the libraries' share included. vram is 0 without a memory of the device."""
 
     name: str
@@ -31,7 +31,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """vram, ram: bytes that may be used.
 
     stays: parts that stay on the device after their stages. goes: parts that are dropped after each stage and read
@@ -54,7 +54,7 @@ class Plan:
     pins: bool
     piece: int
     decode_sounds: int
-    stages: tuple[Stage, ...]
+    stages: tuple[StageMemory, ...]
 
     @property
     def resident_blocks(self) -> int:
@@ -76,7 +76,9 @@ class Shortage:
     allowed: int
 
 
-def plan(model: Model, job: Job, machine: Machine, limits: Limits | None = None, dtypes: Dtypes | None = None) -> Plan:
+def plan_memory(
+    model: ModelFootprint, job: Workload, machine: Machine, limits: Limits | None = None, dtypes: Dtypes | None = None
+) -> MemoryPlan:
     """The plan that moves least within the limits.
 
     Raises:
@@ -84,7 +86,7 @@ def plan(model: Model, job: Job, machine: Machine, limits: Limits | None = None,
     """
     limits, dtypes = limits or Limits(), dtypes or Dtypes()
     found = _Planner(model, job, machine, limits, dtypes).find()
-    if isinstance(found, Plan):
+    if isinstance(found, MemoryPlan):
         return found
     raise AudioXError(
         f"The stage '{found.stage}' needs {found.need / GB:.2f} GB of {found.memory}, {found.allowed / GB:.2f} GB may "
@@ -92,16 +94,18 @@ def plan(model: Model, job: Job, machine: Machine, limits: Limits | None = None,
     )
 
 
-def _remedy(model: Model, job: Job, machine: Machine, limits: Limits, dtypes: Dtypes, shortage: Shortage) -> str:
+def _remedy(
+    model: ModelFootprint, job: Workload, machine: Machine, limits: Limits, dtypes: Dtypes, shortage: Shortage
+) -> str:
     """What would fit."""
     changed: list[str] = []
     for words, planner in _changes(model, job, machine, limits, dtypes):
         changed = [*(kept for kept in changed if "--batch" not in kept), words]
-        if isinstance(planner.find(), Plan):
+        if isinstance(planner.find(), MemoryPlan):
             return f"{' and '.join(changed)} would fit"
     if not machine.unified:
         on_cpu = replace(machine, device="cpu", vram_free=0, vram_total=0)
-        if isinstance(_Planner(model, job, on_cpu, replace(limits, offload=True), dtypes).find(), Plan):
+        if isinstance(_Planner(model, job, on_cpu, replace(limits, offload=True), dtypes).find(), MemoryPlan):
             return "--device cpu would fit"
     if (limits.max_vram if shortage.memory == "VRAM" else limits.max_ram) is None:
         return "close other programs, or take a machine with more"
@@ -109,7 +113,7 @@ def _remedy(model: Model, job: Job, machine: Machine, limits: Limits, dtypes: Dt
 
 
 def _changes(
-    model: Model, job: Job, machine: Machine, limits: Limits, dtypes: Dtypes
+    model: ModelFootprint, job: Workload, machine: Machine, limits: Limits, dtypes: Dtypes
 ) -> Iterator[tuple[str, _Planner]]:
     """Runs that need less, each with the changes before it, the mildest first."""
     if not limits.offload:
@@ -124,25 +128,25 @@ def _changes(
         yield f"fewer sounds at a time (--batch {fewer})", _Planner(model, job, machine, limits, dtypes)
 
 
-def alone(peaks: Peaks, stage: str, part: str, piece: int = CPU_PIECE, sounds: int = 1) -> int:
+def stage_alone(peaks: ActivationPeaks, stage: str, part: str, piece: int = CPU_TILE_SIZE, sounds: int = 1) -> int:
     """Bytes of a stage with nothing else on the device."""
     return peaks.model.weights(part, peaks.dtypes) + peaks.of(stage, part, piece, sounds) + WORKSPACE
 
 
-def largest_need(model: Model, job: Job, dtypes: Dtypes, device: torch.device) -> int:
+def largest_need(model: ModelFootprint, job: Workload, dtypes: Dtypes, device: torch.device) -> int:
     """Bytes on a device of the stage that takes most, when the parts take turns and each is there as a whole."""
-    peaks = Peaks(model, job, dtypes, segments_at_once(device))
-    return max(alone(peaks, stage, part) for stage, part in model.stages(job))
+    peaks = ActivationPeaks(model, job, dtypes, segments_at_once(device))
+    return max(stage_alone(peaks, stage, part) for stage, part in model.stages(job))
 
 
 class _Planner:
     """The search for one model, job, machine and type."""
 
-    def __init__(self, model: Model, job: Job, machine: Machine, limits: Limits, dtypes: Dtypes) -> None:
+    def __init__(self, model: ModelFootprint, job: Workload, machine: Machine, limits: Limits, dtypes: Dtypes) -> None:
         self.model, self.job, self.machine, self.limits, self.dtypes = model, job, machine, limits, dtypes
         self.stages = model.stages(job)
         self.parts = [part for part in KEEP_FIRST if part in {part for _, part in self.stages}]
-        self.peaks = Peaks(model, job, dtypes, segments_at_once(torch.device(machine.device)))
+        self.peaks = ActivationPeaks(model, job, dtypes, segments_at_once(torch.device(machine.device)))
         self.ram = limits.ram(machine) // limits.models
         self.vram = limits.vram(machine)
         shared = torch.device(machine.device).type == "mps"  # the device's share of the system's memory
@@ -152,7 +156,7 @@ class _Planner:
     def weights(self, part: str) -> int:
         return self.model.weights(part, self.dtypes)
 
-    def find(self) -> Plan | Shortage:
+    def find(self) -> MemoryPlan | Shortage:
         chosen = self._decoding(beside="network")
         if isinstance(chosen, Shortage):
             chosen = self._decoding()
@@ -172,7 +176,7 @@ class _Planner:
         goes = frozenset(self.parts) - self.stays if self.machine.unified else self._going()
         if isinstance(goes, Shortage):
             return goes
-        return Plan(
+        return MemoryPlan(
             machine=self.machine,
             limits=self.limits,
             dtypes=self.dtypes,
@@ -194,20 +198,22 @@ class _Planner:
         if part == "network" and (self.streamed or self.streams_prompt):
             own = self._streamed_need(self.streamed)
         else:
-            own = alone(self.peaks, stage, part, self.piece, self.sounds)
+            own = stage_alone(self.peaks, stage, part, self.piece, self.sounds)
         return own + sum(self.weights(other) for other in stays if other != part)
 
     def _decoding(self, beside: str = "") -> tuple[int, int] | Shortage:
         """The VAE's piece, and how many sounds are decoded at once: the most that fits alone or beside a part."""
-        piece = default_piece(torch.device(self.machine.device))
+        piece = default_tile_size(torch.device(self.machine.device))
         sounds = self.job.sounds
         stays = [beside] * bool(beside) if self.limits.offload else [part for part in self.parts if part != "vae"]
         others = sum(map(self.weights, stays))
         while True:
-            need = max(alone(self.peaks, stage, part, piece, sounds) for stage, part in self.stages if part == "vae")
+            need = max(
+                stage_alone(self.peaks, stage, part, piece, sounds) for stage, part in self.stages if part == "vae"
+            )
             if need + others <= self.allowed:
                 return piece, sounds
-            if piece > CPU_PIECE:
+            if piece > CPU_TILE_SIZE:
                 piece //= 2
             elif sounds > 1:
                 sounds = -(-sounds // 2)
@@ -217,7 +223,7 @@ class _Planner:
     def _streaming(self) -> tuple[int, bool] | Shortage:
         """How many blocks stream, and whether what runs once per prompt does."""
         for stage, part in self.stages:
-            need = alone(self.peaks, stage, part, self.piece, self.sounds)
+            need = stage_alone(self.peaks, stage, part, self.piece, self.sounds)
             if need <= self.allowed:
                 continue
             if part != "network" or self.machine.unified or not self.limits.offload:
@@ -271,8 +277,8 @@ class _Planner:
         more = self.streamed * self.model.network.block * self.dtypes.network.itemsize
         return self.streamed > 0 and max(self._ram_need(part, kept) for part in self.parts) + more <= self.ram
 
-    def _stage(self, stage: str, part: str, goes: frozenset[str]) -> Stage:
+    def _stage(self, stage: str, part: str, goes: frozenset[str]) -> StageMemory:
         need = self.device_need(stage, part, self.stays)
         if self.machine.unified:
-            return Stage(stage, part, 0, need)
-        return Stage(stage, part, need, self._ram_need(part, frozenset(self.parts) - self.stays - goes))
+            return StageMemory(stage, part, 0, need)
+        return StageMemory(stage, part, need, self._ram_need(part, frozenset(self.parts) - self.stays - goes))

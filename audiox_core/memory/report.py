@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .machine import GB, RAM_SHARE, VRAM_SHARE
-from .plan import Plan
+from .plan import MemoryPlan
 
 LINE = "=" * 50
 HALF_NAMES = {torch.float16: "FP16", torch.bfloat16: "BF16"}
@@ -18,7 +18,7 @@ INTERVAL = 0.02
 """Seconds between two looks at the process's memory."""
 
 
-def planned(plan: Plan, *, by_hand: bool = False) -> str:
+def plan_report(plan: MemoryPlan, *, by_hand: bool = False) -> str:
     """The report before a run, in upstream's form with the stages added. by_hand: the type was asked for."""
     machine, limits = plan.machine, plan.limits
     none = f"none ({machine.device} works in RAM)"
@@ -26,7 +26,7 @@ def planned(plan: Plan, *, by_hand: bool = False) -> str:
     lines = [
         LINE,
         "VRAM Optimization Settings:",
-        f"  - FP16 (half precision): {half_words(plan.dtypes.network, by_hand)}",
+        f"  - FP16 (half precision): {precision_label(plan.dtypes.network, by_hand)}",
         f"  - CPU offloading: {'Enabled by default' if limits.offload else 'Disabled'}",
         "",
         "System Memory Detection:",
@@ -41,7 +41,7 @@ def planned(plan: Plan, *, by_hand: bool = False) -> str:
     return "\n".join([*lines, "", "Planned Stages:", *stage_lines(plan), LINE])
 
 
-def half_words(dtype: torch.dtype, by_hand: bool) -> str:
+def precision_label(dtype: torch.dtype, by_hand: bool) -> str:
     if dtype not in HALF_NAMES:
         return "Disabled" if by_hand else "Disabled by default on this device"
     return f"Enabled{'' if by_hand else ' by default'}" + (" (as BF16)" if dtype == torch.bfloat16 else "")
@@ -51,7 +51,7 @@ def source(limit: int | None, share: float) -> str:
     return f"{share:.0%} of available" if limit is None else "as limited"
 
 
-def stage_lines(plan: Plan) -> list[str]:
+def stage_lines(plan: MemoryPlan) -> list[str]:
     """One line for each stage: its part, its peak, and what becomes of the part."""
     return [f"  - {stage.name} ({stage.part}): {_memory(stage)}, {_after(plan, stage.part)}" for stage in plan.stages]
 
@@ -60,7 +60,7 @@ def _memory(stage) -> str:
     return f"{gb(stage.vram)} VRAM, {gb(stage.ram)} RAM" if stage.vram else f"{gb(stage.ram)} RAM"
 
 
-def _after(plan: Plan, part: str) -> str:
+def _after(plan: MemoryPlan, part: str) -> str:
     if part == "network" and plan.streams_prompt:
         return f"{plan.resident_blocks} of {plan.blocks} blocks on the device, {plan.streamed_blocks} stream"
     if part in plan.stays:
@@ -73,7 +73,7 @@ def gb(size: int) -> str:
 
 
 @dataclass
-class Watch:
+class MemoryWatch:
     """Peaks of the process and of the device in each stage: bytes by the stage's name."""
 
     device: torch.device

@@ -17,7 +17,7 @@ from ..errors import AudioXError
 from ..lengths import LATENT_FRAMES
 from .attention import Attention, sdpa, split_heads
 from .latent_transformer import LatentTransformer, row_per_sound, sounds_per_prompt
-from .onednn import fast_products
+from .onednn import with_onednn
 from .shapes import layer_count
 
 HEAD_WIDTH = 64
@@ -143,7 +143,7 @@ class DiT(LatentTransformer):
         )
         self.layers = nn.ModuleList(Layer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
 
-    @fast_products
+    @with_onednn
     def prepare(self, context: Tensor) -> Tensor:
         """Keys and values that every layer draws from the prompt, once per run.
 
@@ -165,7 +165,7 @@ class DiT(LatentTransformer):
                 "AudioX Latent or Empty Latent Audio."
             )
 
-    @fast_products
+    @with_onednn
     def forward(self, x: Tensor, t: Tensor, prepared: Tensor, attention: Attention = sdpa) -> Tensor:
         """v (B, latent_channels, L) of the latent x, same shape, at the times t (B,) in 0..1; any length L.
 

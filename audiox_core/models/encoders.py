@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AudioXError
-from .onednn import fast_products
+from .onednn import with_onednn
 from .shapes import layer_count
 
 CLIP_HEAD_WIDTH = 64
@@ -191,7 +191,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
 
 
 @torch.no_grad()
-@fast_products
+@with_onednn
 def encode_clip(
     model: nn.Module,
     frames: Tensor,
@@ -240,7 +240,7 @@ def tokenize(tokenizer_json: bytes, text: str, length: int = TEXT_TOKENS) -> tup
 
 
 @torch.no_grad()
-@fast_products
+@with_onednn
 def encode_text(model: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     """T5's tokens (B, length, width) of ids and mask (B, length), zero where the mask is."""
     out = model(input_ids=ids, attention_mask=mask).last_hidden_state

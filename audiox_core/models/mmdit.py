@@ -18,7 +18,7 @@ from ..errors import AudioXError
 from ..lengths import LATENT_FRAMES
 from .attention import Attention, sdpa
 from .latent_transformer import LatentTransformer, row_per_sound, sounds_per_prompt
-from .onednn import fast_products
+from .onednn import with_onednn
 from .shapes import layer_count
 
 HEAD_WIDTH = 24  # upstream's configuration says 24 heads, its code makes 64 heads of width 24, and so the weights are
@@ -161,7 +161,7 @@ class MMDiT(LatentTransformer):
         self.context_to_positions = operations.Linear(sizes.context_tokens, sizes.positions, **factory)
         self.layers = nn.ModuleList(Layer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
 
-    @fast_products
+    @with_onednn
     def prepare(self, context: Tensor) -> Tensor:
         """Shifts, scales (one already added) and gates of every layer.
 
@@ -184,7 +184,7 @@ class MMDiT(LatentTransformer):
                 "model makes one fixed length, so start from its own empty latent and trim the decoded sound."
             )
 
-    @fast_products
+    @with_onednn
     def forward(self, x: Tensor, t: Tensor, prepared: Tensor, attention: Attention = sdpa) -> Tensor:
         """Output (B, latent_channels, latent_length) of the latent x, same shape, at the times t (B,) in 0..1.
 

@@ -34,7 +34,7 @@ from .dit import DiT, DiTSizes
 from .encoders import TEXT_TOKENS
 from .maf import MAF, MAFSizes
 from .mmdit import MMDiT, MMDiTSizes
-from .onednn import fast_products
+from .onednn import with_onednn
 from .shapes import under
 
 _MODULES = {
@@ -126,7 +126,7 @@ class AudioXNetwork(nn.Module):
         missing = self.sizes.text_tokens - text.shape[1]
         return F.pad(text, (0, 0, 0, missing)) if missing > 0 else text[:, : self.sizes.text_tokens]
 
-    @fast_products
+    @with_onednn
     def context(
         self,
         text: Tensor,

@@ -48,7 +48,7 @@ class _Products(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def fast_products(function: Callable[P, T]) -> Callable[P, T]:
+def with_onednn(function: Callable[P, T]) -> Callable[P, T]:
     """A decorator: the float32 products inside are oneDNN's where that is faster; on any other device nothing changes.
 
     It holds for the thread that runs the function, and only while it does. What torch.compile traces keeps PyTorch's

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import AudioXError
 from ..lengths import SEGMENT_STRIDE_FRAMES, segments_from_frames
 from .attention import Attention, sdpa, split_heads
-from .onednn import fast_products
+from .onednn import with_onednn
 from .shapes import layer_count
 
 HEAD_WIDTH = 64
@@ -268,7 +268,7 @@ def segments_at_once(device: torch.device) -> int:
 
 
 @torch.no_grad()
-@fast_products
+@with_onednn
 def encode(
     model: Synchformer,
     frames: Tensor,

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import torch
 
-CPU_PIECE = 2**20
+CPU_TILE_SIZE = 2**20
 """Numbers in the widest tensor of one piece on a CPU: small enough for the cache, large enough for the kernels."""
 
 GPU_PIECE = 2**25
 """The same on a GPU, where launches cost more than memory traffic."""
 
 
-def in_pieces(
+def run_tiled(
     function: Callable[[torch.Tensor], torch.Tensor],
     x: torch.Tensor,
     *,
@@ -43,11 +43,11 @@ def in_pieces(
     return out
 
 
-def default_piece(device: torch.device) -> int:
+def default_tile_size(device: torch.device) -> int:
     """Numbers in the widest tensor of a piece where nobody says otherwise."""
-    return CPU_PIECE if device.type == "cpu" else GPU_PIECE
+    return CPU_TILE_SIZE if device.type == "cpu" else GPU_PIECE
 
 
-def piece_positions(sounds: int, channels: int, numbers: int) -> int:
+def tile_positions(sounds: int, channels: int, numbers: int) -> int:
     """Positions of a piece whose tensors have as many channels as given, and together that many numbers."""
     return max(256, numbers // (sounds * channels))

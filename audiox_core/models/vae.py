@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import AudioXError
 from ..lengths import LATENT_FRAMES, PROMPT_SAMPLES
-from .tiling import default_piece, in_pieces, piece_positions
+from .tiling import default_tile_size, run_tiled, tile_positions
 
 DILATIONS = (1, 3, 9)
 """Dilations of the three residual units in a block."""
@@ -192,12 +192,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, *blocks, snake, last = self.layers
-        numbers = self.piece or default_piece(x.device)
+        numbers = self.piece or default_tile_size(x.device)
         for index, (block, width, stride) in enumerate(zip(blocks, self.inputs, self.strides, strict=True)):
             margin = UNITS_REACH + 3 * stride // 2
-            piece = piece_positions(x.shape[0], width, numbers)
+            piece = tile_positions(x.shape[0], width, numbers)
             if index == 0:  # the first convolution belongs to the first block's pieces: its output is the largest
-                x = in_pieces(
+                x = run_tiled(
                     lambda part, block=block: block(first(part)),
                     x,
                     piece=piece,
@@ -205,7 +205,7 @@ class Encoder(nn.Module):
                     down=stride,
                 )
             else:
-                x = in_pieces(block, x, piece=piece, margin=margin, down=stride)
+                x = run_tiled(block, x, piece=piece, margin=margin, down=stride)
         return last(snake.overwrite(x))
 
 
@@ -231,13 +231,13 @@ class Decoder(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         first, *blocks, snake, last = self.layers
-        numbers = self.piece or default_piece(z.device)
+        numbers = self.piece or default_tile_size(z.device)
         x = first(z)
         for index, (block, width, stride) in enumerate(zip(blocks, self.outputs, self.strides, strict=True)):
             margin = UNITS_REACH // stride + 2
-            piece = piece_positions(x.shape[0], width * stride, numbers)
+            piece = tile_positions(x.shape[0], width * stride, numbers)
             if index == len(blocks) - 1:  # the last convolution belongs to the last block's pieces, see Encoder
-                x = in_pieces(
+                x = run_tiled(
                     lambda part, block=block: last(snake.overwrite(block(part))),
                     x,
                     piece=piece,
@@ -245,7 +245,7 @@ class Decoder(nn.Module):
                     up=stride,
                 )
             else:
-                x = in_pieces(block, x, piece=piece, margin=margin, up=stride)
+                x = run_tiled(block, x, piece=piece, margin=margin, up=stride)
         return x
 
 
@@ -287,7 +287,7 @@ class OobleckVAE(nn.Module):
             return self.encoder(audio)
         # Long sound goes through all layers piece by piece: what lies between the blocks is large.
         piece = (LATENT_FRAMES - 2 * reach) * per_latent
-        return in_pieces(self.encoder, audio, piece=piece, margin=reach * per_latent, down=per_latent)
+        return run_tiled(self.encoder, audio, piece=piece, margin=reach * per_latent, down=per_latent)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """The latent's mean, (B, latent_channels, L // 2048)."""
@@ -309,7 +309,7 @@ class OobleckVAE(nn.Module):
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.decode_reach
         if latent.shape[2] <= LATENT_FRAMES:
             return self.decoder(latent)
-        return in_pieces(self.decoder, latent, piece=LATENT_FRAMES - 2 * reach, margin=reach, up=per_latent)
+        return run_tiled(self.decoder, latent, piece=LATENT_FRAMES - 2 * reach, margin=reach, up=per_latent)
 
 
 def silence_statistics(vae: OobleckVAE, samples: int = PROMPT_SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:

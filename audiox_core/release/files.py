@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .variants import VARIANTS, either
+from .variants import VARIANTS, join_or
 
-FOLDER = "models/audiox"
+MODELS_FOLDER = "models/audiox"
 """Where the folders of the models lie, in ComfyUI's base folder or below the current one."""
 
 LICENCE = "CC-BY-NC 4.0 (no commercial use)"
@@ -184,7 +184,7 @@ def release_of(checkpoint: str) -> str:
 def default_folder() -> Path:
     """models/audiox of the ComfyUI whose custom_nodes this pack lies in, else below the current folder."""
     nodes = Path(__file__).absolute().parents[2]
-    return nodes.parent / FOLDER if nodes.name == "custom_nodes" else Path(FOLDER)
+    return nodes.parent / MODELS_FOLDER if nodes.name == "custom_nodes" else Path(MODELS_FOLDER)
 
 
 def gigabytes(size: int) -> str:
@@ -214,11 +214,11 @@ def how_to_get(checkpoint: str, command: str, there: list[str]) -> str:
     """
     key = release_of(checkpoint)
     release = RELEASES[key]
-    others = either([name for name in RELEASES if name != key])
+    others = join_or([name for name in RELEASES if name != key])
     choose = f" Or choose one that is there: {', '.join(there[:5])}." if there else ""
     return (
         f"There is no checkpoint {checkpoint!r}. {release.title} is {files_of(release)}: {gigabytes(release.size)}, "
         f"licensed {release.licence}. {command.format(key)} gets them (or {others}, the other models). By hand: put "
-        f"them into {FOLDER}/{release.folder} in the folders that they have there, T5's two into "
-        f"{FOLDER}/{release.folder}/t5-base.{choose}"
+        f"them into {MODELS_FOLDER}/{release.folder} in the folders that they have there, T5's two into "
+        f"{MODELS_FOLDER}/{release.folder}/t5-base.{choose}"
     )

@@ -43,7 +43,7 @@ def variants_of(architecture: str) -> tuple[str, ...]:
     return tuple(name for name, variant in VARIANTS.items() if variant.architecture == architecture)
 
 
-def either(names) -> str:
+def join_or(names) -> str:
     """'a', 'a or b', 'a, b or c'."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last

@@ -11,7 +11,7 @@ following one and is the only randomness. callback(step, steps, denoised) may ra
 
 from .flow import add_flow_noise, flow_sigmas, from_velocity, sample_euler, sample_renoise
 from .guidance import away_from, guide, rescale_guidance
-from .inpaint import AddNoise, keeping
+from .inpaint import AddNoise, inpaint
 from .noise import BrownianNoise, SeededNoise
 from .ode import sample_dpm_2, sample_dpmpp_2s_ancestral, sample_heun
 from .sde import sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
@@ -36,7 +36,7 @@ __all__ = [
     "from_v",
     "from_velocity",
     "guide",
-    "keeping",
+    "inpaint",
     "polyexponential_sigmas",
     "rescale_guidance",
     "sample_dpm_2",

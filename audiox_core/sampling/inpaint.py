@@ -12,7 +12,7 @@ AddNoise = Callable[[Tensor, Tensor, float], Tensor]
 """add_noise(sound, noise, sigma): the known latent as it is at a sigma."""
 
 
-def keeping(denoise: Denoise, known: Tensor, made: Tensor, noise: Tensor, add_noise: AddNoise) -> Denoise:
+def inpaint(denoise: Denoise, known: Tensor, made: Tensor, noise: Tensor, add_noise: AddNoise) -> Denoise:
     """Estimates that know part of the latent: the model sees it noised to each step, and it is its own estimate.
 
     known: the latent (B, C, L). made: 1 where sound is made and 0 where the known one is kept, (L,) or (B, 1, L).

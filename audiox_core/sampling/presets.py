@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .. import sampling
 from ..errors import AudioXError
-from ..release.variants import VARIANTS, either
+from ..release.variants import VARIANTS, join_or
 from . import AddNoise, BrownianNoise, Denoise, Noise, Sampler, SeededNoise, Velocity
 
 
@@ -91,7 +91,7 @@ PRESETS = {
 }
 
 
-def run_settings(
+def resolve_settings(
     variant: str,
     *,
     steps: int = 0,
@@ -113,7 +113,7 @@ def run_settings(
         raise AudioXError(f"The number of steps is {steps}, expected 1 or more, or 0 for the model's own {own.steps}.")
     if sampler not in ("auto", *samplers):
         raise AudioXError(
-            f"The sampler is {sampler!r}, expected {either(('auto', *samplers))} for {VARIANTS[variant].title}."
+            f"The sampler is {sampler!r}, expected {join_or(('auto', *samplers))} for {VARIANTS[variant].title}."
         )
     if variant == "turbo" and cfg not in (0, 1):
         raise AudioXError(

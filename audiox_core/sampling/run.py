@@ -96,7 +96,7 @@ def run_sampler(
     drawn = noise(latent)
     denoise = objective.denoiser(velocity)
     if known.made is not None:
-        denoise = sampling.keeping(denoise, latent, known.made.to(latent), drawn, objective.add_noise)
+        denoise = sampling.inpaint(denoise, latent, known.made.to(latent), drawn, objective.add_noise)
     return objective.samplers[settings.sampler](
         denoise,
         objective.add_noise(latent, drawn, sigmas[0]),

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, is_dit, remap
+from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, has_dit, remap
 from audiox_core.models.conditioners import (
     AudioConditioner,
     AudioSizes,
@@ -37,7 +37,7 @@ TRANSFORMER = "model.model."
 
 def native(shapes: small.Shapes, part: str, prefix: str = "") -> dict[str, torch.Tensor]:
     """Seeded weights of released names, as the native tensors of one part below a prefix."""
-    dit = is_dit(shapes)
+    dit = has_dit(shapes)
     tensors = {}
     for name, shape in grouped(shapes):
         made = remap(small.weights(dict(zip(name, shape, strict=True))), dit).get(part, {})

@@ -10,7 +10,7 @@ import comfy.sd
 import torch
 
 from ...audiox_core.memory import activations
-from ...audiox_core.models.tiling import default_piece
+from ...audiox_core.models.tiling import default_tile_size
 from ...audiox_core.models.vae import OobleckVAE, VAESizes
 
 
@@ -38,7 +38,7 @@ class AudioXVAE(comfy.sd.VAE):
         self.first_stage_model = model.to(offload_device).eval().requires_grad_(False)
         comfy.model_management.archive_model_dtypes(model)
         self.patcher = comfy.model_patcher.ModelPatcher(model, load_device=self.device, offload_device=offload_device)
-        piece = default_piece(self.device)
+        piece = default_tile_size(self.device)
         # Of one sound each: ComfyUI divides the free memory by it to know how many go together.
         self.memory_used_encode = lambda shape, dtype: activations.encode(sizes, 1, dtype.itemsize, piece, shape[2])
         self.memory_used_decode = lambda shape, dtype: activations.decode(sizes, 1, shape[2], dtype.itemsize, piece)

@@ -18,7 +18,7 @@ from ...audiox_core.errors import AudioXError
 from ...audiox_core.media.frames import FrameRequest, encoder_requests
 from ...audiox_core.memory import activations
 from ...audiox_core.models.encoders import ClipSizes, normalise_clip
-from ...audiox_core.models.onednn import fast_products
+from ...audiox_core.models.onednn import with_onednn
 from ...audiox_core.models.synchformer import Synchformer, encode, segments_at_once
 from .network import comfy_attention
 
@@ -98,7 +98,7 @@ class VideoEncoder:
     def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
         required = activations.clip(self.sizes[0], torch.float32.itemsize)
         comfy.model_management.load_models_gpu([self.clip.patcher], memory_required=required)
-        hidden_states = fast_products(lambda pixels: self.clip.model(pixel_values=pixels)[0])
+        hidden_states = with_onednn(lambda pixels: self.clip.model(pixel_values=pixels)[0])
         out = []
         for batch in frames.split(CLIP_BATCH):
             pixels = normalise_clip(batch.to(self.clip.load_device))

@@ -1,6 +1,5 @@
 """The demo checkpoints that come along: they load, they are small, and what they make is what was asked for."""
 
-
 import pytest
 import torch
 
@@ -9,7 +8,7 @@ from audiox_core.checkpoint.convert import convert
 from audiox_core.cli import main
 from audiox_core.demo import FOLDER, NAMES, demo_path
 from audiox_core.errors import AudioXError
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools.demo_checks import FILM, check_answer, check_words, heard_in
 from training.evaluation import judge
 from training.evaluation.cases import write_film
@@ -42,8 +41,8 @@ def test_they_load_like_released_files_and_say_what_they_are(variant):
 
 def test_base_asks_for_its_own_guidance():
     assert open_checkpoint(demo_path("base")).guidance == 2
-    assert run_settings("base", guidance=2.0).cfg == 2
-    assert run_settings("base", cfg=5.0, guidance=2.0).cfg == 5
+    assert resolve_settings("base", guidance=2.0).cfg == 2
+    assert resolve_settings("base", cfg=5.0, guidance=2.0).cfg == 5
     assert open_checkpoint(demo_path("turbo")).guidance is None
 
 
@@ -77,7 +76,7 @@ def test_an_untrained_demo_is_not_heard_as_what_was_asked_for(tmp_path):
     model = AudioX(checkpoint)
     network = untrained_network(checkpoint, seed=0)
     prompt = Prompt(model.encode_text("a high tone")[0])
-    latent = sample_many(model, [prompt], run_settings("turbo"), [0], network=network)
+    latent = sample_many(model, [prompt], resolve_settings("turbo"), [0], network=network)
     assert judge.hear(model.decode(latent)[0].numpy()).kinds[0] != "high tone"
 
 

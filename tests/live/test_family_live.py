@@ -4,7 +4,7 @@ import pytest
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools.comfy_server import PromptError
 from devtools.graphs import node, run_latent, text_to_latent
 from devtools.small_family import FOLDERS
@@ -80,6 +80,8 @@ def test_rescaled_guidance_is_the_library_s(lab, family):
     ours = run_latent(lab, prompt)
     model = AudioX(open_checkpoint(lab.base / "models" / "audiox" / family["v1"]))
     rain = Prompt(text=model.encode_text("rain")[0])
-    core = model.sample(rain, run_settings("v1", steps=4, rescale=0.7), seeds=[3])
+    core = model.sample(rain, resolve_settings("v1", steps=4, rescale=0.7), seeds=[3])
     assert (ours - core).abs().max() < SAME * core.abs().max()
-    assert (ours - model.sample(rain, run_settings("v1", steps=4), seeds=[3])).abs().max() > CLOSE * core.abs().max()
+    assert (
+        ours - model.sample(rain, resolve_settings("v1", steps=4), seeds=[3])
+    ).abs().max() > CLOSE * core.abs().max()

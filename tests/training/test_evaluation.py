@@ -195,7 +195,7 @@ def test_an_untrained_network_has_the_type_of_the_trained_one(models):
     assert torch.isfinite(latent).all()
 
 
-TINY = run.Plan(singles=4, pairs=2, films=3, text_only=2, guided=2, negatives=2, reconstructed=2, shown=True)
+TINY = run.EvaluationPlan(singles=4, pairs=2, films=3, text_only=2, guided=2, negatives=2, reconstructed=2, shown=True)
 
 
 def test_an_evaluation_measures_everything(models, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from torch.nn import Conv1d, ConvTranspose1d
 from audiox_core.checkpoint import checkpoint as opened_module
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.checkpoint.file_contents import read_contents
-from audiox_core.checkpoint.key_mapping import native_name, plan, remap
+from audiox_core.checkpoint.key_mapping import map_keys, native_name, remap
 from audiox_core.checkpoint.reader import TensorFile
 from audiox_core.checkpoint.validation import SILENCE_NAMES
 from audiox_core.errors import AudioXError
@@ -86,7 +86,7 @@ def test_small_model_has_the_released_names_and_counts():
     ids=["network", "vae", "synchformer"],
 )
 def test_every_released_name_becomes_a_weight_of_the_model_or_is_dead(shapes, part, model):
-    planned = plan(shapes)
+    planned = map_keys(shapes)
     assert not planned.unknown
     made = {
         recipe.name: recipe.transform.shape(*(shapes[source] for source in recipe.sources))
@@ -131,7 +131,7 @@ def test_weight_norm_folds_to_what_torch_computes(layer):
 
 
 def test_half_of_a_weight_norm_pair_is_unknown():
-    assert plan(["decoder.layers.0.weight_g"]).unknown == ("decoder.layers.0.weight_g",)
+    assert map_keys(["decoder.layers.0.weight_g"]).unknown == ("decoder.layers.0.weight_g",)
 
 
 # what comes out

@@ -16,12 +16,12 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from audiox_core import pipeline
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.cli import main
-from audiox_core.memory import Job, Machine, Model, plan
+from audiox_core.memory import Machine, ModelFootprint, Workload, plan_memory
 from audiox_core.models import cuda_graph as graphs
 from audiox_core.models.cuda_graph import LIMIT, PATIENCE, RecordedNetwork
 from audiox_core.models.network import AudioXNetwork
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools.small_family import make_family_model
 
 CPU = torch.device("cpu")
@@ -184,14 +184,14 @@ def test_a_recording_keeps_to_the_plan(network, cuda, caplog):
 
 def test_the_plan_knows_its_room(checkpoint):
     machine = Machine("cuda", 8 * 10**9, 8 * 10**9, 2**40, 2**40)
-    found = plan(Model.of(checkpoint), Job(), machine)
+    found = plan_memory(ModelFootprint.of(checkpoint), Workload(), machine)
     assert found.room + max(stage.vram for stage in found.stages) == found.vram
     assert found.room > 0
 
 
 def test_a_sound_is_the_same(checkpoint, cuda, monkeypatch):
     """Guidance, windows of one prompt, a second run on what the first one recorded."""
-    settings = run_settings(checkpoint.variant, steps=PATIENCE + 4)
+    settings = resolve_settings(checkpoint.variant, steps=PATIENCE + 4)
     plain, model = AudioX(checkpoint), AudioX(checkpoint, cuda_graphs=True)
     network = model.load("network", AudioXNetwork, torch.float32)
     for seconds, seed in ((10.0, 0), (10.0, 1), (17.0, 2)):
@@ -203,15 +203,17 @@ def test_a_sound_is_the_same(checkpoint, cuda, monkeypatch):
 
 
 def test_a_network_that_leaves_takes_its_recording_along(checkpoint, cuda):
-    leaves = replace(plan(Model.of(checkpoint), Job(), Machine("cpu", 0, 0, 2**40, 2**40)), vram=2**40)
+    leaves = replace(
+        plan_memory(ModelFootprint.of(checkpoint), Workload(), Machine("cpu", 0, 0, 2**40, 2**40)), vram=2**40
+    )
     for stays in (frozenset({"network"}), frozenset()):
         model = AudioX(checkpoint, plan=replace(leaves, stays=stays), cuda_graphs=True)
-        model.sample(Prompt(), run_settings(checkpoint.variant, steps=2), [0])
+        model.sample(Prompt(), resolve_settings(checkpoint.variant, steps=2), [0])
         assert (model._recorded is not None) == bool(stays)
 
 
 def test_a_device_without_graphs_gets_a_line(checkpoint, caplog):
-    settings = run_settings(checkpoint.variant, steps=2)
+    settings = resolve_settings(checkpoint.variant, steps=2)
     model = AudioX(checkpoint, cuda_graphs=True)  # on the CPU
     [line] = caplog.messages
     assert "cpu" in line

@@ -10,14 +10,14 @@ import torch
 from audiox_core import sampling
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.checkpoint.convert import convert
-from audiox_core.checkpoint.key_mapping import plan
+from audiox_core.checkpoint.key_mapping import map_keys
 from audiox_core.cli import main
 from audiox_core.errors import AudioXError
 from audiox_core.models.dit import DiT, DiTSizes
 from audiox_core.models.network import RELEASED_SIZES, AudioXNetwork, NetworkSizes, architecture_of
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.release.variants import VARIANTS
-from audiox_core.sampling.presets import FLOW, PRESETS, V, run_settings
+from audiox_core.sampling.presets import FLOW, PRESETS, V, resolve_settings
 from devtools import small_family
 from devtools import small_model as small
 
@@ -46,7 +46,7 @@ def test_small_models_have_the_released_names_and_counts(variant):
 @pytest.mark.parametrize("variant", FAMILY)
 def test_every_released_name_becomes_a_weight_of_the_model_or_is_dead(variant):
     shapes = small_family.SHAPES[variant](small.RELEASED)
-    planned = plan(shapes)
+    planned = map_keys(shapes)
     assert not planned.unknown
     made = {
         recipe.name: recipe.transform.shape(*(shapes[source] for source in recipe.sources))
@@ -122,15 +122,15 @@ def test_the_vae_file_beside_maf_mmdit_does_not_count(folders, tmp_path):
 
 def test_each_model_has_the_reference_settings_and_its_own_samplers():
     for variant in FAMILY:
-        settings = run_settings(variant)
+        settings = resolve_settings(variant)
         assert (settings.steps, settings.cfg, settings.sampler) == (250, 7.0, "dpmpp-3m-sde")
-        assert all(run_settings(variant, sampler=name).sampler == name for name in V.samplers)
+        assert all(resolve_settings(variant, sampler=name).sampler == name for name in V.samplers)
         with pytest.raises(AudioXError, match=f"expected auto, .* for {VARIANTS[variant].title}"):
-            run_settings(variant, sampler="euler")
+            resolve_settings(variant, sampler="euler")
     with pytest.raises(AudioXError, match="expected auto, renoise or euler for AudioX-Base"):
-        run_settings("base", sampler="heun")
+        resolve_settings("base", sampler="heun")
     with pytest.raises(AudioXError, match="0 \\(none\\) to 1"):
-        run_settings("v1", rescale=2.0)
+        resolve_settings("v1", rescale=2.0)
     assert set(PRESETS) == set(VARIANTS)
 
 
@@ -139,7 +139,7 @@ def test_each_model_has_the_reference_settings_and_its_own_samplers():
 
 @pytest.mark.parametrize("variant", FAMILY)
 def test_a_run_depends_on_its_prompt_and_a_batch_is_its_single_runs(variant, models):
-    model, settings = models[variant], run_settings(variant, steps=3)
+    model, settings = models[variant], resolve_settings(variant, steps=3)
     rain = Prompt(text=model.encode_text("rain")[0])
     both = model.sample(rain, settings, seeds=[5, 6])
     assert both.shape == (2, 64, 236) and both.isfinite().all()
@@ -160,7 +160,7 @@ def test_the_kinds_of_audio_prompts_are_told_apart(models):
     latent, mel = models["v1"].encode_audio(sound), models["maf"].encode_audio(sound)
     assert latent.shape == (1, 64, 215) and mel.shape == (1, 256, 1723)
     text = models["v1"].encode_text("rain")[0]
-    settings = run_settings("v1", steps=1)
+    settings = resolve_settings("v1", steps=1)
     with pytest.raises(AudioXError, match="expected a VAE latent"):
         models["v1"].sample(Prompt(text, audio=mel), settings)
     with pytest.raises(AudioXError, match="expected a log mel spectrogram"):
@@ -179,7 +179,7 @@ def test_only_the_first_audiox_does_without_synchformer(models):
     assert len(models["maf"].frame_requests()) == 2
     tokens, features = models["v1"].encode_video(frames)
     assert features is None
-    settings = run_settings("v1", steps=1)
+    settings = resolve_settings("v1", steps=1)
     assert models["v1"].sample(Prompt(clip_tokens=tokens), settings).isfinite().all()
     with pytest.raises(AudioXError, match="has no synchronisation features"):
         models["maf"].sample(Prompt(clip_tokens=tokens), settings)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audiox_core.media.levels import finish
+from audiox_core.media.levels import limit_peak
 from audiox_core.prompts import draw_masks, mask_prompt, posterior_sample
 
 
@@ -13,14 +13,14 @@ def tones(*peaks: float) -> torch.Tensor:
 
 
 def test_only_what_would_clip_is_scaled_and_each_item_alone():
-    quiet, loud = finish(tones(0.25, 4.0))
+    quiet, loud = limit_peak(tones(0.25, 4.0))
     assert torch.equal(quiet, tones(0.25)[0])
     assert loud.abs().max() == pytest.approx(1.0)
     assert torch.allclose(loud[1], -0.5 * loud[0])  # the channels keep their balance
 
 
 def test_normalising_fills_the_range_and_leaves_silence_silent():
-    sounds = finish(torch.cat((tones(0.25), torch.zeros(1, 2, 483328))), normalize=True)
+    sounds = limit_peak(torch.cat((tones(0.25), torch.zeros(1, 2, 483328))), normalize=True)
     assert sounds[0].abs().max() == pytest.approx(1.0)
     assert not sounds[1].any()
 

@@ -14,7 +14,7 @@ from audiox_core.checkpoint import open_checkpoint
 from audiox_core.cli import main
 from audiox_core.media.audio import read_audio
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools import media_maker
 from devtools.graphs import video_packets
 from devtools.paths import ROOT
@@ -84,7 +84,7 @@ def test_prompts_change_the_sound(turbo, clip):
         Prompt(text=text, audio=turbo.encode_audio(sound)),
         Prompt(text=text, clip_tokens=tokens, sync_features=features),
     ]
-    settings = run_settings("turbo", steps=1)
+    settings = resolve_settings("turbo", steps=1)
     latents = [turbo.sample(prompt, settings, [0]) for prompt in prompts]
     for i, one in enumerate(latents):
         for two in latents[i + 1 :]:
@@ -133,7 +133,7 @@ def test_a_converted_file_gives_the_same_bytes_of_sound(small_model_dir, tmp_pat
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.bfloat16, 0.05), (torch.float16, 0.008)])
 def test_half_precision_stays_near(dtype, limit, small_model_dir):
     """Distance of a whole run's latent to float32's, relative to its size; far above rounding, far below wrong."""
-    settings = run_settings("turbo")
+    settings = resolve_settings("turbo")
     latents = []
     for precision in (torch.float32, dtype):
         model = AudioX(open_checkpoint(small_model_dir), dtype=precision)
@@ -145,12 +145,12 @@ def test_half_precision_stays_near(dtype, limit, small_model_dir):
 def test_guidance_steers_and_a_negative_prompt_counts(small_model_dir, tmp_path):
     model = AudioX(open_checkpoint(small_model_dir, variant="base"))
     prompt, negative = (Prompt(text=model.encode_text(text)[0]) for text in (PROMPT, "a dog"))
-    plain = model.sample(prompt, run_settings("base", steps=2, cfg=1.0), [0])
-    guided = model.sample(prompt, run_settings("base", steps=2, cfg=6.0), [0])
-    against = model.sample(prompt, run_settings("base", steps=2, cfg=6.0), [0], negative)
+    plain = model.sample(prompt, resolve_settings("base", steps=2, cfg=1.0), [0])
+    guided = model.sample(prompt, resolve_settings("base", steps=2, cfg=6.0), [0])
+    against = model.sample(prompt, resolve_settings("base", steps=2, cfg=6.0), [0], negative)
     assert (plain - guided).abs().max() > 1e-3
     assert (guided - against).abs().max() > 1e-4
-    itself = model.sample(prompt, run_settings("base", steps=2, cfg=6.0), [0], prompt)
+    itself = model.sample(prompt, resolve_settings("base", steps=2, cfg=6.0), [0], prompt)
     assert torch.allclose(itself, plain, atol=1e-4)  # guidance away from the prompt itself cancels
 
 
@@ -198,7 +198,7 @@ def test_inspect_tells_the_variant(small_model_dir, capsys):
 
 
 def test_sound_is_real_stereo(turbo):
-    latent = turbo.sample(Prompt(), run_settings("turbo"), [0])
+    latent = turbo.sample(Prompt(), resolve_settings("turbo"), [0])
     sound = turbo.decode(latent)[0].numpy()
     assert abs(np.corrcoef(sound)[0, 1]) < 0.999
 

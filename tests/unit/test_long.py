@@ -12,7 +12,7 @@ from audiox_core.demo import demo_path
 from audiox_core.measure import features as listening
 from audiox_core.media.audio import write_audio
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools.graphs import read_audio
 from training.evaluation import events, judge
 from training.world import films
@@ -41,7 +41,7 @@ def around(flux: torch.Tensor, samples: list[int]) -> torch.Tensor:
 
 @pytest.mark.parametrize("seconds", [0.5, 1, 9.99, 10, 10.01, 33])
 def test_the_sound_has_the_length_asked_for(turbo, seconds):
-    latent = turbo.sample(Prompt(), run_settings("turbo", steps=1), seeds=[0, 1], seconds=seconds)
+    latent = turbo.sample(Prompt(), resolve_settings("turbo", steps=1), seeds=[0, 1], seconds=seconds)
     assert turbo.decode(latent, seconds=seconds).shape == (2, 2, round(seconds * RATE))
 
 
@@ -49,14 +49,14 @@ def test_the_sound_has_the_length_asked_for(turbo, seconds):
 def test_window_borders_are_not_heard(turbo, text):
     """The spectral flux where windows begin, pass over and end is that of the interior."""
     seconds = 33
-    latent = turbo.sample(Prompt(turbo.encode_text(text)[0]), run_settings("turbo"), seconds=seconds)
+    latent = turbo.sample(Prompt(turbo.encode_text(text)[0]), resolve_settings("turbo"), seconds=seconds)
     flux = spectral_flux(turbo.decode(latent, seconds=seconds)[0])
     begins = [i * lengths.WINDOW_HOP for i in range(1, lengths.windows_from_seconds(seconds))]
     borders = [(begin + place) * lengths.SAMPLES_PER_LATENT for begin in begins for place in (0, 22, 44, 64)]
     interior = flux.unfold(0, 9, 1).amax(dim=-1)  # the same measure everywhere
     assert around(flux, borders).mean() < interior.quantile(0.9)
     alone = [
-        turbo.decode(turbo.sample(Prompt(turbo.encode_text(text)[0]), run_settings("turbo"), seeds=[i]))[0]
+        turbo.decode(turbo.sample(Prompt(turbo.encode_text(text)[0]), resolve_settings("turbo"), seeds=[i]))[0]
         for i in range(4)
     ]  # what the measure says of sounds that were only set side by side
     cut = spectral_flux(torch.cat(alone, dim=1))
@@ -65,7 +65,7 @@ def test_window_borders_are_not_heard(turbo, text):
 
 
 def test_one_sound_throughout(turbo):
-    latent = turbo.sample(Prompt(turbo.encode_text("a high tone")[0]), run_settings("turbo"), seconds=33)
+    latent = turbo.sample(Prompt(turbo.encode_text("a high tone")[0]), resolve_settings("turbo"), seconds=33)
     sound = turbo.decode(latent, seconds=33)[0].numpy()
     for start in range(0, 30, 3):
         assert judge.hear(sound[:, start * RATE : (start + 3) * RATE]).kinds[0] == "high tone"
@@ -76,7 +76,7 @@ def test_one_sound_throughout(turbo):
 
 @pytest.mark.parametrize("seconds", [3.0, 12.3])
 def test_a_loop_has_no_seam(turbo, seconds):
-    prompt, settings = Prompt(turbo.encode_text("a steady low tone")[0]), run_settings("turbo")
+    prompt, settings = Prompt(turbo.encode_text("a steady low tone")[0]), resolve_settings("turbo")
     latent = turbo.sample(prompt, settings, seconds=seconds, loop=True)
     sound = turbo.decode(latent, seconds=seconds, loop=True)[0]
     assert sound.shape == (2, round(seconds * RATE))
@@ -94,7 +94,7 @@ def test_a_loop_has_no_seam(turbo, seconds):
 @pytest.fixture(scope="module")
 def tone(turbo, tmp_path_factory):
     """A file of 6 s out of the middle of a steady low tone, 32-bit stereo."""
-    latent = turbo.sample(Prompt(turbo.encode_text("a steady low tone")[0]), run_settings("turbo"))
+    latent = turbo.sample(Prompt(turbo.encode_text("a steady low tone")[0]), resolve_settings("turbo"))
     path = tmp_path_factory.mktemp("tone") / "tone.wav"
     write_audio(path, turbo.decode(latent, seconds=8)[0, :, 2 * RATE :], RATE)
     return path

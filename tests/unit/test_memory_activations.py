@@ -16,7 +16,7 @@ from audiox_core.models.encoders import ClipSizes, T5Sizes, encode_clip, encode_
 from audiox_core.models.mmdit import MMDiTSizes
 from audiox_core.models.network import RELEASED_SIZES, AudioXNetwork
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes, encode
-from audiox_core.models.tiling import CPU_PIECE, GPU_PIECE
+from audiox_core.models.tiling import CPU_TILE_SIZE, GPU_PIECE
 from audiox_core.models.vae import OobleckVAE, VAESizes
 from devtools.memory_tracker import Tracker, peak_of
 
@@ -101,7 +101,7 @@ def test_a_prompt_of_turbo_takes_what_the_model_says():
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-@pytest.mark.parametrize("piece", [CPU_PIECE, 2**22, GPU_PIECE])
+@pytest.mark.parametrize("piece", [CPU_TILE_SIZE, 2**22, GPU_PIECE])
 @pytest.mark.parametrize(("sounds", "frames"), [(1, 120), (3, 40)])
 def test_vae(device, piece, sounds, frames):
     sizes = VAESizes() if device == "meta" else VAESizes(channels=4, widths=(4, 8, 16, 32, 64))
@@ -116,7 +116,7 @@ def test_vae(device, piece, sounds, frames):
 
 
 def test_smaller_pieces_take_less():
-    takes = [activations.decode(VAESizes(), 1, FRAMES, 4, piece) for piece in (CPU_PIECE, 2**22, GPU_PIECE)]
+    takes = [activations.decode(VAESizes(), 1, FRAMES, 4, piece) for piece in (CPU_TILE_SIZE, 2**22, GPU_PIECE)]
     assert takes == sorted(takes) and takes[0] < takes[-1] / 2
 
 

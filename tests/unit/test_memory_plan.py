@@ -7,14 +7,14 @@ import torch
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.errors import AudioXError
-from audiox_core.memory import GB, Dtypes, Job, Limits, Machine, Model, largest_need, plan
-from audiox_core.models.tiling import CPU_PIECE, GPU_PIECE
+from audiox_core.memory import GB, Dtypes, Limits, Machine, ModelFootprint, Workload, largest_need, plan_memory
+from audiox_core.models.tiling import CPU_TILE_SIZE, GPU_PIECE
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools.released_model import released_model
 
 HALF, FULL = Dtypes(torch.bfloat16, torch.bfloat16), Dtypes()
-VIDEO = Job(video=True)
+VIDEO = Workload(video=True)
 ALL = {"network", "vae", "t5", "clip_vision", "synchformer"}
 
 
@@ -59,7 +59,7 @@ def within(found) -> bool:
     ],
 )
 def test_machines(turbo, vram, ram, dtypes, streamed, stays, goes):
-    found = plan(turbo, VIDEO, machine(vram, ram), None, dtypes)
+    found = plan_memory(turbo, VIDEO, machine(vram, ram), None, dtypes)
     assert (found.streamed_blocks, found.stays, found.goes) == (streamed, stays, goes)
     assert found.streams_prompt == (streamed > 0)
     assert within(found)
@@ -68,11 +68,11 @@ def test_machines(turbo, vram, ram, dtypes, streamed, stays, goes):
 
 @pytest.mark.parametrize(("dtypes", "rows"), [(FULL, 1), (HALF, 1), (HALF, 2)])
 def test_with_the_largest_need_nothing_streams(turbo, dtypes, rows):
-    job = Job(video=True, rows=rows)
+    job = Workload(video=True, rows=rows)
     need = largest_need(turbo, job, dtypes, torch.device("cuda"))
 
     def streams(vram: int) -> bool:
-        return plan(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streams_prompt
+        return plan_memory(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streams_prompt
 
     assert streams(need - 1) and not streams(need)
     assert need > turbo.weights("network", dtypes)
@@ -81,23 +81,27 @@ def test_with_the_largest_need_nothing_streams(turbo, dtypes, rows):
 def test_unified_memory_counts_once(turbo):
     """On MPS the device's memory is the system's: everything in it adds up, and nothing streams."""
     apple = Machine("mps", 12 * GB, 12 * GB, 16 * GB, 10 * GB)
-    found = plan(turbo, VIDEO, apple, None, HALF)
+    found = plan_memory(turbo, VIDEO, apple, None, HALF)
     assert found.stays == ALL and not found.streamed_blocks
     assert all(stage.vram == 0 and stage.ram <= 0.8 * 10 * GB for stage in found.stages)
     with pytest.raises(AudioXError, match="--dtype bf16"):
-        plan(turbo, VIDEO, apple, None, FULL)
+        plan_memory(turbo, VIDEO, apple, None, FULL)
 
 
 def test_less_memory_streams_more_blocks(turbo):
-    streamed = [plan(turbo, Job(), machine(vram, 32), None, HALF).streamed_blocks for vram in (2, 3, 4, 5, 6, 8)]
+    streamed = [
+        plan_memory(turbo, Workload(), machine(vram, 32), None, HALF).streamed_blocks for vram in (2, 3, 4, 5, 6, 8)
+    ]
     assert streamed == sorted(streamed, reverse=True)
     assert streamed[0] > 10 and streamed[-1] == 0
 
 
 @pytest.mark.parametrize("architecture", ["mmdit", "maf-dit", "dit"])
-@pytest.mark.parametrize("job", [Job(), Job(rows=2, video=True, audio=True), Job(sounds=4, prompts=4, rows=2)])
+@pytest.mark.parametrize(
+    "job", [Workload(), Workload(rows=2, video=True, audio=True), Workload(sounds=4, prompts=4, rows=2)]
+)
 def test_every_model_runs_on_4_gb(architecture, job):
-    found = plan(released_model(architecture), job, machine(4, 16), None, HALF)
+    found = plan_memory(released_model(architecture), job, machine(4, 16), None, HALF)
     assert within(found)
     names = {(stage.name, stage.part) for stage in found.stages}
     assert ("encode audio", "vae") in names or not job.audio
@@ -106,61 +110,64 @@ def test_every_model_runs_on_4_gb(architecture, job):
 
 def test_guidance_and_batches_need_more(turbo):
     def steps(job):
-        return next(s.vram for s in plan(turbo, job, machine(24, 64), None, FULL).stages if s.name == "sample")
+        return next(s.vram for s in plan_memory(turbo, job, machine(24, 64), None, FULL).stages if s.name == "sample")
 
     prompt = 24 * 6 * 237 * 1536 * 4
-    assert steps(Job(rows=2)) - steps(Job()) >= prompt
-    assert steps(Job(sounds=4, prompts=4)) - steps(Job()) >= 3 * prompt
-    assert 0 < steps(Job(sounds=4)) - steps(Job()) < prompt
+    assert steps(Workload(rows=2)) - steps(Workload()) >= prompt
+    assert steps(Workload(sounds=4, prompts=4)) - steps(Workload()) >= 3 * prompt
+    assert 0 < steps(Workload(sounds=4)) - steps(Workload()) < prompt
 
 
 def test_decoding_takes_smaller_pieces_and_batches_where_memory_is_short(turbo):
-    roomy, tight = (plan(turbo, Job(sounds=8), machine(vram, 32), None, HALF) for vram in (24, 2))
+    roomy, tight = (plan_memory(turbo, Workload(sounds=8), machine(vram, 32), None, HALF) for vram in (24, 2))
     assert (roomy.piece, roomy.decode_sounds) == (GPU_PIECE, 8)
     assert tight.piece < GPU_PIECE and tight.decode_sounds < 8
-    assert plan(turbo, Job(), machine(0, 32), None, HALF).piece == CPU_PIECE
+    assert plan_memory(turbo, Workload(), machine(0, 32), None, HALF).piece == CPU_TILE_SIZE
 
 
 def test_limits_replace_the_shares(turbo):
-    found = plan(turbo, Job(), machine(24, 64), Limits(max_vram=3 * GB, max_ram=8 * GB), HALF)
+    found = plan_memory(turbo, Workload(), machine(24, 64), Limits(max_vram=3 * GB, max_ram=8 * GB), HALF)
     assert (found.vram, found.ram) == (3 * GB, 8 * GB)
     assert found.streamed_blocks > 0 and within(found)
-    assert plan(turbo, Job(), machine(24, 64), Limits(max_vram=99 * GB), HALF).vram == machine(24, 64).vram_free
+    assert (
+        plan_memory(turbo, Workload(), machine(24, 64), Limits(max_vram=99 * GB), HALF).vram
+        == machine(24, 64).vram_free
+    )
 
 
 def test_without_offloading_everything_stays(turbo):
-    found = plan(turbo, VIDEO, machine(24, 64), Limits(offload=False), HALF)
+    found = plan_memory(turbo, VIDEO, machine(24, 64), Limits(offload=False), HALF)
     assert found.stays == ALL
     with pytest.raises(AudioXError, match=r"offloading .no --no-cpu-offload. would fit"):
-        plan(turbo, VIDEO, machine(4, 64), Limits(offload=False), HALF)
+        plan_memory(turbo, VIDEO, machine(4, 64), Limits(offload=False), HALF)
 
 
 @pytest.mark.parametrize(
     ("machine", "job", "dtypes", "remedy"),
     [
         (machine(0, 8), VIDEO, FULL, "half precision (--dtype bf16, no --no-half) would fit"),
-        (machine(4, 8), Job(), FULL, "half precision (--dtype bf16, no --no-half) would fit"),
-        (machine(0, 8), Job(sounds=64, rows=2), HALF, "fewer sounds at a time (--batch 4) would fit"),
-        (machine(1, 32), Job(), HALF, "--device cpu would fit"),
-        (machine(0, 4), Job(), HALF, "close other programs, or take a machine with more"),
+        (machine(4, 8), Workload(), FULL, "half precision (--dtype bf16, no --no-half) would fit"),
+        (machine(0, 8), Workload(sounds=64, rows=2), HALF, "fewer sounds at a time (--batch 4) would fit"),
+        (machine(1, 32), Workload(), HALF, "--device cpu would fit"),
+        (machine(0, 4), Workload(), HALF, "close other programs, or take a machine with more"),
     ],
 )
 def test_when_nothing_fits_a_sentence_says_what_would(turbo, machine, job, dtypes, remedy):
     with pytest.raises(AudioXError) as caught:
-        plan(turbo, job, machine, None, dtypes)
+        plan_memory(turbo, job, machine, None, dtypes)
     said = str(caught.value)
     assert remedy in said and said.endswith(".") and "GB may be used" in said
 
 
 def test_the_remedy_works(turbo):
     """What the sentence above promises is a plan, not a guess."""
-    assert within(plan(turbo, VIDEO, machine(0, 8), None, HALF))
-    assert within(plan(turbo, Job(sounds=4, rows=2), machine(0, 8), None, HALF))
+    assert within(plan_memory(turbo, VIDEO, machine(0, 8), None, HALF))
+    assert within(plan_memory(turbo, Workload(sounds=4, rows=2), machine(0, 8), None, HALF))
 
 
 def test_a_limit_too_low_is_named(turbo):
     with pytest.raises(AudioXError, match=r"raise --max-ram\.$"):
-        plan(turbo, Job(), machine(0, 64), Limits(max_ram=GB), HALF)
+        plan_memory(turbo, Workload(), machine(0, 64), Limits(max_ram=GB), HALF)
     with pytest.raises(AudioXError, match="expected more than 0"):
         Limits(max_vram=0)
 
@@ -168,10 +175,10 @@ def test_a_limit_too_low_is_named(turbo):
 def test_planned_weights_are_those_that_load(small_model_dir):
     """Bytes of every part of a checkpoint against those of the modules that the pipeline builds of it."""
     checkpoint = open_checkpoint(small_model_dir)
-    model, pipeline = Model.of(checkpoint), AudioX(checkpoint)
+    model, pipeline = ModelFootprint.of(checkpoint), AudioX(checkpoint)
     pipeline.encode_text("rain")
     pipeline.encode_video(*(torch.ones(frames, 3, 224, 224, dtype=torch.uint8) for frames in (50, 250)))
-    pipeline.sample(Prompt(), run_settings("turbo", steps=1))
+    pipeline.sample(Prompt(), resolve_settings("turbo", steps=1))
     for name, part in pipeline._parts.items():
         weights = [x for name, x in part.named_parameters() if "silence" not in name]  # computed, 110 kB
         held = sum({x.data_ptr(): x.numel() * x.element_size() for x in weights}.values())

@@ -7,9 +7,9 @@ import torch
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.cli import main, memory
-from audiox_core.memory import GB, Dtypes, Job, Limits, Machine, plan, report
+from audiox_core.memory import GB, Dtypes, Limits, Machine, Workload, plan_memory, report
 from audiox_core.memory import dtypes as precision
-from audiox_core.memory.report import Watch, planned
+from audiox_core.memory.report import MemoryWatch, plan_report
 from devtools.released_model import released_model
 
 HALF = Dtypes(torch.float16, torch.float16)
@@ -31,14 +31,14 @@ Planned Memory Allocation:
 
 
 def test_the_report_begins_as_upstream_shows_it():
-    said = planned(plan(released_model(), Job(), EXAMPLE, None, HALF))
+    said = plan_report(plan_memory(released_model(), Workload(), EXAMPLE, None, HALF))
     assert said.startswith(UPSTREAM)
     assert said.splitlines()[-1] == "=" * 50 == said.splitlines()[0]
 
 
 def test_every_stage_has_a_line():
-    found = plan(released_model(), Job(video=True), EXAMPLE, Limits(max_vram=3 * GB), HALF)
-    said = planned(found)
+    found = plan_memory(released_model(), Workload(video=True), EXAMPLE, Limits(max_vram=3 * GB), HALF)
+    said = plan_report(found)
     assert "  - Using: 3.0GB VRAM (as limited)" in said
     assert f"{24 - found.streamed_blocks} of 24 blocks on the device, {found.streamed_blocks} stream" in said
     for name in ("encode text (t5)", "encode video (clip_vision)", "encode video (synchformer)", "decode (vae)"):
@@ -47,15 +47,17 @@ def test_every_stage_has_a_line():
 
 def test_settings_are_told_as_they_are():
     roomy = Machine("cpu", 0, 0, 64 * GB, 60 * GB)
-    by_hand = planned(plan(released_model(), Job(), roomy, Limits(offload=False), Dtypes()), by_hand=True)
+    by_hand = plan_report(
+        plan_memory(released_model(), Workload(), roomy, Limits(offload=False), Dtypes()), by_hand=True
+    )
     assert "FP16 (half precision): Disabled\n" in by_hand and "CPU offloading: Disabled\n" in by_hand
     assert "VRAM: none (cpu works in RAM)" in by_hand and "GB VRAM" not in by_hand
-    half = planned(plan(released_model(), Job(), roomy, None, Dtypes(torch.bfloat16, torch.bfloat16)))
+    half = plan_report(plan_memory(released_model(), Workload(), roomy, None, Dtypes(torch.bfloat16, torch.bfloat16)))
     assert "Enabled by default (as BF16)" in half
 
 
 def test_the_watch_sees_a_stage_s_peak():
-    watch = Watch(torch.device("cpu"))
+    watch = MemoryWatch(torch.device("cpu"))
     with watch.stage("sample"):
         held = torch.ones(64 * 2**20)  # 256 MB
         del held
@@ -98,10 +100,10 @@ def options(*arguments):
 
 
 def test_types_are_the_asked_ones_or_the_default():
-    asked = memory.dtypes_of(options("--dtype", "fp16", "--vae-dtype", "bf16"), None)
+    asked = memory.chosen_dtypes(options("--dtype", "fp16", "--vae-dtype", "bf16"), None)
     assert asked == Dtypes(torch.float16, torch.float16, torch.bfloat16)
-    assert memory.dtypes_of(options("--no-half"), None) == Dtypes()
-    assert memory.dtypes_of(options(), lambda: torch.bfloat16).network == torch.bfloat16
+    assert memory.chosen_dtypes(options("--no-half"), None) == Dtypes()
+    assert memory.chosen_dtypes(options(), lambda: torch.bfloat16).network == torch.bfloat16
 
 
 @pytest.mark.parametrize(("half_is", "chosen"), [(3.0, torch.bfloat16), (1.2, torch.float32), (0.1, torch.float32)])

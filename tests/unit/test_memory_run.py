@@ -11,11 +11,11 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from audiox_core.checkpoint import open_checkpoint
-from audiox_core.memory import Job, Machine, Model, plan
+from audiox_core.memory import Machine, ModelFootprint, Workload, plan_memory
 from audiox_core.memory.streaming import StreamedNetwork, evenly
 from audiox_core.models.network import AudioXNetwork
 from audiox_core.pipeline import AudioX, Prompt
-from audiox_core.sampling.presets import run_settings
+from audiox_core.sampling.presets import resolve_settings
 from devtools.memory_tracker import Tracker
 from devtools.small_family import make_family_model
 
@@ -30,11 +30,11 @@ def checkpoint(request, released_dir, tmp_path_factory):
 
 
 def planned(checkpoint, **changes):
-    return replace(plan(Model.of(checkpoint), Job(sounds=2), ROOMY), **changes)
+    return replace(plan_memory(ModelFootprint.of(checkpoint), Workload(sounds=2), ROOMY), **changes)
 
 
 def latent_of(model, sounds=2):
-    settings = run_settings(model.variant, steps=2)
+    settings = resolve_settings(model.variant, steps=2)
     prompt = Prompt(text=model.encode_text("rain on a car")[0])
     return model.sample(prompt, settings, list(range(sounds)))
 
@@ -91,7 +91,7 @@ def test_an_error_leaves_no_half_moved_model(checkpoint):
 def test_two_slots_are_all_that_blocks_take(released_dir):
     checkpoint = open_checkpoint(released_dir, variant="turbo")
     network = network_of(checkpoint)
-    numbers = Model.of(checkpoint).network
+    numbers = ModelFootprint.of(checkpoint).network
     stream = StreamedNetwork(network, 2, torch.device("cpu"), pin=False)
     with Tracker() as tracker, stream:
         assert tracker.live == 4 * (2 * numbers.block + numbers.ends)

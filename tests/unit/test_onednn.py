@@ -54,7 +54,7 @@ def test_only_the_function_and_its_thread_are_changed(calls):
         layer(x)
         done.set()
 
-    @products.fast_products
+    @products.with_onednn
     def run(x):
         started.set()
         assert done.wait(10)
@@ -72,7 +72,7 @@ def test_only_the_function_and_its_thread_are_changed(calls):
 def test_other_machines_keep_pytorch_s_choice(calls, monkeypatch):
     monkeypatch.setattr(products, "onednn_is_faster", lambda: False)
     layer = Linear(24, 40)
-    products.fast_products(layer.forward)(torch.randn(3, 24))
+    products.with_onednn(layer.forward)(torch.randn(3, 24))
     assert not calls
 
 
@@ -81,7 +81,7 @@ def test_torch_compile_traces_through_as_if_nothing_were_there(calls, method):
     layer, x = Linear(24, 40), torch.randn(3, 24)
     sizes = {"unflatten": (-1, (4, 10)), "split": (20, -1)}[method]
 
-    @products.fast_products
+    @products.with_onednn
     def run(x):
         return getattr(layer(x), method)(*sizes)
 

@@ -6,7 +6,7 @@ import torch
 from audiox_core import sampling
 from audiox_core.errors import AudioXError
 from audiox_core.release.variants import SAMPLERS
-from audiox_core.sampling.presets import FLOW, V, run_settings
+from audiox_core.sampling.presets import FLOW, V, resolve_settings
 
 
 def toy_denoise(x, sigma):
@@ -89,16 +89,16 @@ def test_impossible_schedules_are_refused(steps, start):
 
 
 def test_each_model_has_its_own_settings():
-    turbo, base = run_settings("turbo"), run_settings("base")
+    turbo, base = resolve_settings("turbo"), resolve_settings("base")
     assert (turbo.steps, turbo.cfg, turbo.sampler) == (4, 1.0, "renoise")
     assert (base.steps, base.cfg, base.sampler) == (50, 6.0, "euler")
-    assert run_settings("base", steps=9, cfg=3.0, sampler="renoise").steps == 9
+    assert resolve_settings("base", steps=9, cfg=3.0, sampler="renoise").steps == 9
 
 
 def test_guidance_on_turbo_is_refused_with_the_reason():
     with pytest.raises(AudioXError, match="distilled with its guidance built in"):
-        run_settings("turbo", cfg=3.0)
-    assert run_settings("turbo", cfg=1.0).cfg == 1.0
+        resolve_settings("turbo", cfg=3.0)
+    assert resolve_settings("turbo", cfg=1.0).cfg == 1.0
 
 
 def test_rescaled_guidance_has_the_conditioned_deviation():

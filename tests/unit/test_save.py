@@ -11,7 +11,7 @@ import pytest
 from audiox_core.errors import AudioXError
 from audiox_core.media import sound_picture as soundcard
 from audiox_core.media.png import png_bytes
-from audiox_core.media.sound_picture import CLIPPED, LEFT, LINE, MARGIN, PLOT, WAVE, WAVE_HEIGHT, sound_card
+from audiox_core.media.sound_picture import CLIPPED, LEFT, LINE, MARGIN, PLOT, WAVE, WAVE_HEIGHT, sound_picture
 from devtools.comfy_server import PromptError
 from devtools.graphs import load, node, read_audio, text_to_latent
 from devtools.paths import ROOT
@@ -50,18 +50,18 @@ def test_only_what_exceeds_full_scale_is_red():
 
 
 def test_words_and_channels_make_a_picture_taller():
-    bare = sound_card(noise(channels=1))
+    bare = sound_picture(noise(channels=1))
     assert bare.shape[1] == soundcard.WIDTH and bare.dtype == np.uint8
-    assert len(sound_card(noise())) - len(bare) == WAVE_HEIGHT + soundcard.GAP
-    titled = sound_card(noise(channels=1), title="rain", facts=["seed 5"])
+    assert len(sound_picture(noise())) - len(bare) == WAVE_HEIGHT + soundcard.GAP
+    titled = sound_picture(noise(channels=1), title="rain", facts=["seed 5"])
     assert len(titled) - len(bare) == 2 * LINE
     assert (titled[-len(bare) + MARGIN :] == bare[MARGIN:]).all()
-    long = sound_card(noise(channels=1), title="rain " * 500, facts=["seed 5"] * 500)
+    long = sound_picture(noise(channels=1), title="rain " * 500, facts=["seed 5"] * 500)
     assert len(long) - len(bare) == LINE * (soundcard.TITLE_LINES + soundcard.FACT_LINES)
 
 
 def test_a_tick_stands_at_its_second():
-    picture = sound_card(noise(5 * RATE))
+    picture = sound_picture(noise(5 * RATE))
     row = len(picture) - soundcard.GAP - LINE  # where the plots end
     ticks = np.flatnonzero((picture[row] == np.uint8(soundcard.GREY)).all(-1)) - LEFT
     assert ticks.tolist() == [round(i / 10 * PLOT) for i in range(10)] + [PLOT - 1]
@@ -70,12 +70,12 @@ def test_a_tick_stands_at_its_second():
 @pytest.mark.parametrize("samples", [1, 7, RATE // 10])
 @pytest.mark.parametrize("rate", [8000, 96000])
 def test_any_length_and_rate_is_drawn(samples, rate):
-    assert sound_card(noise(samples), rate).std() > 0
+    assert sound_picture(noise(samples), rate).std() > 0
 
 
 def test_what_is_no_sound_is_refused():
     with pytest.raises(AudioXError, match=r"shape \(2, 0\), expected \(channels, samples\)"):
-        sound_card(np.zeros((2, 0)))
+        sound_picture(np.zeros((2, 0)))
 
 
 def png_text(content: bytes) -> dict[str, str]:

@@ -9,7 +9,7 @@ from audiox_core.checkpoint.key_mapping import VAE
 from audiox_core.errors import AudioXError
 from audiox_core.models import tiling as pieces
 from audiox_core.models import vae as oobleck
-from audiox_core.models.tiling import in_pieces
+from audiox_core.models.tiling import run_tiled
 from audiox_core.models.vae import OobleckVAE, Snake, VAESizes, silence_statistics
 from devtools import small_model as small
 from devtools.parity import golden_models as models
@@ -93,7 +93,7 @@ def test_pieces_cover_every_position_once():
         seen.append(part.shape[-1])
         return part.repeat_interleave(3, -1)
 
-    assert torch.equal(in_pieces(function, x, piece=64, margin=5, up=3), x.repeat_interleave(3, -1))
+    assert torch.equal(run_tiled(function, x, piece=64, margin=5, up=3), x.repeat_interleave(3, -1))
     assert max(seen) == 64 + 2 * 5
 
 

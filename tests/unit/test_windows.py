@@ -12,7 +12,7 @@ from audiox_core.media.splice import FADE_SAMPLES, checked_range, made_frames, p
 from audiox_core.models.network import NetworkSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes
 from audiox_core.prompts import Prompt, covered_seconds, encode_windows, side_by_side
-from audiox_core.sampling import away_from, guide, keeping, windows
+from audiox_core.sampling import away_from, guide, inpaint, windows
 
 SMALL_VAE = VAESizes(channels=4, widths=(4, 4, 8, 8, 8), latent_channels=8)
 
@@ -170,7 +170,7 @@ def test_known_parts_are_their_own_estimate():
         seen.append(x)
         return torch.zeros_like(x)
 
-    out = keeping(denoise, known, made, noise, lambda sound, noise, sigma: sound + sigma * noise)(known * 0 + 5, 2.0)
+    out = inpaint(denoise, known, made, noise, lambda sound, noise, sigma: sound + sigma * noise)(known * 0 + 5, 2.0)
     assert torch.equal(out[..., :10], known[..., :10])
     assert not out[..., 10:].any()
     assert torch.equal(seen[0][..., :10], known[..., :10] + 2)

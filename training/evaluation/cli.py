@@ -66,9 +66,9 @@ def plan_of(options: argparse.Namespace):
     """What to measure, as the options say."""
     from dataclasses import replace
 
-    from training.evaluation.run import QUICK, Plan
+    from training.evaluation.run import QUICK, EvaluationPlan
 
-    plan = QUICK if options.quick else Plan()
+    plan = QUICK if options.quick else EvaluationPlan()
     sections = tuple(options.sections.split(",")) if options.sections else plan.sections
     plan = replace(plan, seed=options.seed, sections=sections, shown=options.picture is not None)
     if plan.shown and not {"prompts", "films"} & set(sections):
@@ -82,13 +82,13 @@ def model_of(variant: str, options: argparse.Namespace):
 
     from audiox_core.checkpoint import open_checkpoint
     from audiox_core.demo import demo_path
-    from audiox_core.memory import Job
+    from audiox_core.memory import Workload
     from audiox_core.pipeline import AudioX
     from training.evaluation.batches import BATCH
 
     checkpoint = open_checkpoint(getattr(options, variant) or demo_path(variant), variant=variant)
     on_cpu = torch.device(options.device).type == "cpu"
-    dtypes = memory.dtypes_of(options, lambda: torch.float32 if on_cpu else torch.bfloat16)
-    job = Job(sounds=BATCH, prompts=BATCH, rows=1 if variant == "turbo" else 2, video=True)
-    plan = memory.plan_of(options, checkpoint, options.device, dtypes, job, models=2)
+    dtypes = memory.chosen_dtypes(options, lambda: torch.float32 if on_cpu else torch.bfloat16)
+    job = Workload(sounds=BATCH, prompts=BATCH, rows=1 if variant == "turbo" else 2, video=True)
+    plan = memory.make_plan(options, checkpoint, options.device, dtypes, job, models=2)
     return AudioX(checkpoint, options.device, dtypes.network, vae_dtype=dtypes.vae, plan=plan)

@@ -13,7 +13,7 @@ from torch import Tensor
 from audiox_core.errors import AudioXError
 from audiox_core.models.network import AudioXNetwork
 from audiox_core.pipeline import AudioX, Progress, Prompt, no_progress
-from audiox_core.sampling.presets import RunSettings, run_settings
+from audiox_core.sampling.presets import RunSettings, resolve_settings
 from training.evaluation import batches, cases, events, judge, measures
 from training.evaluation.cases import FilmCase
 from training.evaluation.gallery import Shown, Verdict
@@ -29,7 +29,7 @@ SCALES = (1.0, 4.0, 6.0)
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """How much is measured. All but seed, sections and shown are counts of cases."""
 
     seed: int = 0
@@ -54,7 +54,7 @@ class Plan:
             raise AudioXError(f"The seed is {self.seed}, expected 0 or more.")
 
 
-QUICK = Plan(
+QUICK = EvaluationPlan(
     sections=("prompts", "films", "vae", "compare"), singles=16, pairs=6, films=6, text_only=4, reconstructed=6
 )
 """About a minute on two cores."""
@@ -65,7 +65,7 @@ class Evaluation:
     """The state of one evaluation: models, cases, and what each section leaves for later ones."""
 
     models: dict[str, AudioX]
-    plan: Plan
+    plan: EvaluationPlan
     progress: Progress = no_progress
     results: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, list[Answer]] = field(default_factory=dict)
@@ -115,8 +115,8 @@ class Evaluation:
     def setup(self, name: str) -> tuple[AudioX, AudioXNetwork | None, RunSettings]:
         """The model, the network to use in place of its own, and the settings."""
         if name == "untrained":
-            return self.models["turbo"], self.untrained, run_settings("turbo")
-        return self.models[name], None, run_settings(name, guidance=self.models[name].checkpoint.guidance)
+            return self.models["turbo"], self.untrained, resolve_settings("turbo")
+        return self.models[name], None, resolve_settings(name, guidance=self.models[name].checkpoint.guidance)
 
     def sample(self, model: AudioX, prompts: list[Prompt], settings: RunSettings, section: int, **more) -> Tensor:
         seeds = self.seeds(len(prompts), section)
@@ -278,7 +278,7 @@ class Evaluation:
         self.note("truth", {"prompt_accuracy": measures.accuracy(self.scenes, heard)["prompt_accuracy"]})
 
 
-def evaluate(models: dict[str, AudioX], plan: Plan, progress: Progress = no_progress) -> Evaluation:
+def evaluate(models: dict[str, AudioX], plan: EvaluationPlan, progress: Progress = no_progress) -> Evaluation:
     """Measure the models {"base": ..., "turbo": ...} as a plan says; the same plan gives the same numbers.
 
     Raises:
