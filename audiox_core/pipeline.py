@@ -67,7 +67,7 @@ class AudioX:
         self.device = torch.device(device)
         self.dtype, self.vae_dtype = dtype, vae_dtype
         self.plan = plan
-        self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streams_prompt)
+        self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streaming.prompt_layers)
         self._recorded: RecordedNetwork | None = None
         self._placing = Placement(plan, self.device, frozenset({"network"} if self._records else ()))
         self._parts: dict[str, nn.Module] = {}
@@ -95,9 +95,9 @@ class AudioX:
         return self.part(name, build)
 
     def vae(self) -> OobleckVAE:
-        """The autoencoder, working in pieces as large as the plan says."""
+        """The autoencoder, with tiles as large as the plan says."""
         vae = self.load("vae", OobleckVAE, self.vae_dtype)
-        vae.set_piece(None if self.plan is None else self.plan.piece)
+        vae.set_tile_size(None if self.plan is None else self.plan.decoding.tile_size)
         return vae
 
     @contextlib.contextmanager
@@ -107,9 +107,9 @@ class AudioX:
             with self._placing.on_device(name, model):
                 yield
         finally:
-            if name == "network" and name not in self._placing.stays:
+            if name == "network" and name not in self._placing.resident:
                 self._recorded = None
-            if self._placing.goes(name):
+            if self._placing.drops(name):
                 self._parts.pop(name, None)
 
     def encode_text(self, text: str) -> tuple[Tensor, str]:
@@ -225,7 +225,7 @@ class AudioX:
         if not self._records:
             return network
         if self._recorded is None or self._recorded.network is not network:
-            self._recorded = RecordedNetwork(network, None if self.plan is None else self.plan.room)
+            self._recorded = RecordedNetwork(network, None if self.plan is None else self.plan.free_vram)
         self._recorded.begin()
         return self._recorded
 
@@ -297,7 +297,7 @@ class AudioX:
         with self.on_device("vae", vae), torch.inference_mode():
 
             def decoded(latent: Tensor) -> Tensor:
-                together = len(latent) if self.plan is None else self.plan.decode_sounds
+                together = len(latent) if self.plan is None else self.plan.decoding.batch
                 parts = latent.to(self.device, self.vae_dtype).split(together)
                 return torch.cat([vae.decode(part).float().cpu() for part in parts])
 
