@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from audiox_core.checkpoint.key_mapping import VAE
 from audiox_core.errors import AudioXError
 from audiox_core.models import tiling
 from audiox_core.models import vae as oobleck
 from audiox_core.models.tiling import run_tiled
 from audiox_core.models.vae import OobleckVAE, Snake, VAESizes, silence_statistics
+from audiox_core.release.components import VAE
 from devtools import small_model as small
 from devtools.parity import golden_models as models
 
