@@ -33,7 +33,7 @@ def table(description: dict[str, Any]) -> str:
     checkpoint = description["checkpoint"]
     if checkpoint is None:
         return "\n".join([*lines, f"Not usable as a model: {description['problem']}"])
-    lines.append(f"Usable: {VARIANTS[checkpoint['variant']].title}, detected by the {_detected_by(checkpoint)}")
+    lines.append(f"Usable: {VARIANTS[checkpoint['variant']].title}, according to the {_detected_by(checkpoint)}")
     for part, contents in checkpoint["parts"].items():
         sizes = f"  {contents['sizes']}" if contents.get("sizes") else ""
         lines.append(f"  {part:12} {megabytes(contents['bytes']):>12}  {contents['file']}{sizes}")

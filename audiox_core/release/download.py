@@ -35,7 +35,7 @@ PATIENCE = 3
 NETWORK_ERRORS = cast("tuple[type[Exception], ...]", (OSError, *HfHubHTTPError.__bases__))
 """Errors of a broken connection; the HTTP library behind them depends on the version of huggingface_hub."""
 
-LISTING_ERRORS = (*NETWORK_ERRORS, ValueError)
+LISTING_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, ValueError)
 """The same, and an answer that isn't a listing."""
 
 Progress = Callable[[str, int, int], None]
