@@ -26,6 +26,7 @@ from .models.synchformer import encode as encode_sync
 from .models.vae import OobleckVAE
 from .progress import Progress, no_progress
 from .prompts import Prompt, encode_prompt, fuse, one_or_each
+from .release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
 from .sampling.objectives import OBJECTIVES
 from .sampling.presets import RunSettings, resolve_settings
 from .sampling.run import Network, guided, run_sampler, windowed
@@ -57,9 +58,9 @@ class Stages:
         self.device = torch.device(device)
         self.dtype, self.vae_dtype = dtype, vae_dtype
         self.plan = plan
-        self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streams_prompt)
+        self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streaming.prompt_layers)
         self._recorded: RecordedNetwork | None = None
-        self._placement = Placement(plan, self.device, frozenset({"network"} if self._records else ()))
+        self._placement = Placement(plan, self.device, frozenset({NETWORK} if self._records else ()))
         self._parts: dict[str, nn.Module] = {}
 
     @property
@@ -106,12 +107,12 @@ class Stages:
 
     def network(self) -> AudioXNetwork:
         """The trained network."""
-        return self.load("network", AudioXNetwork, self.dtype)
+        return self.load(NETWORK, AudioXNetwork, self.dtype)
 
     def vae(self) -> OobleckVAE:
         """The autoencoder, working in tiles as large as the plan says."""
-        vae = self.load("vae", OobleckVAE, self.vae_dtype)
-        vae.set_piece(None if self.plan is None else self.plan.piece)
+        vae = self.load(VAE, OobleckVAE, self.vae_dtype)
+        vae.set_tile_size(None if self.plan is None else self.plan.decoding.tile_size)
         return vae
 
     @contextlib.contextmanager
@@ -121,18 +122,18 @@ class Stages:
             with self._placement.on_device(name, model):
                 yield
         finally:
-            if name == "network" and name not in self._placement.stays:
+            if name == NETWORK and name not in self._placement.resident:
                 self._recorded = None
-            if self._placement.goes(name):
+            if self._placement.drops(name):
                 self._parts.pop(name, None)
 
     def encode_text(self, text: str) -> tuple[Tensor, str]:
         """T5's tokens (1, 128, W) of a text, and the words that were cut off because it is too long."""
         state_dict = self.checkpoint.state_dict
-        self.checkpoint.require("tokenizer")
+        self.checkpoint.require(TOKENIZER)
         ids, mask, cut_off = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
-        model = self.part("t5", lambda: encoders.build_t5(self.checkpoint.sizes["t5"], state_dict("t5", self.dtype)))
-        with self.on_device("t5", model), torch.inference_mode():
+        model = self.part(T5, lambda: encoders.build_t5(self.checkpoint.sizes[T5], state_dict(T5, self.dtype)))
+        with self.on_device(T5, model), torch.inference_mode():
             out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
             return out.float().cpu(), cut_off
 
@@ -156,17 +157,17 @@ class Stages:
         tokens = self._encode_clip(clip_frames)
         if sync_frames is None:
             return tokens, None
-        sync = self.load("synchformer", Synchformer, self.dtype)
-        with self.on_device("synchformer", sync), torch.inference_mode():
+        sync = self.load(SYNCHFORMER, Synchformer, self.dtype)
+        with self.on_device(SYNCHFORMER, sync), torch.inference_mode():
             features = encode_sync(
                 sync, sync_frames.to(self.device), progress=lambda done, total: progress("video", done, total)
             )
             return tokens, features.float().cpu()
 
     def _encode_clip(self, frames: Tensor) -> Tensor:
-        sizes, state_dict = self.checkpoint.sizes["clip_vision"], self.checkpoint.state_dict
-        clip = self.part("clip_vision", lambda: encoders.build_clip(sizes, state_dict("clip_vision", self.dtype)))
-        with self.on_device("clip_vision", clip), torch.inference_mode():
+        sizes, state_dict = self.checkpoint.sizes[CLIP_VISION], self.checkpoint.state_dict
+        clip = self.part(CLIP_VISION, lambda: encoders.build_clip(sizes, state_dict(CLIP_VISION, self.dtype)))
+        with self.on_device(CLIP_VISION, clip), torch.inference_mode():
             return encoders.encode_clip(clip, frames.to(self.device)).float().cpu()
 
     def encode_audio(
@@ -179,7 +180,7 @@ class Stages:
         error.
         """
         return encode_prompt(
-            self.checkpoint.sizes["network"].audio,
+            self.checkpoint.sizes[NETWORK].audio,
             prompt[None],
             self.encode_statistics,
             torch.Generator().manual_seed(seed),
@@ -190,7 +191,7 @@ class Stages:
     def encode_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
         """The VAE's mean and standard deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
         vae = self.vae()
-        with self.on_device("vae", vae), torch.inference_mode():
+        with self.on_device(VAE, vae), torch.inference_mode():
             mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype))
             return mean.float().cpu(), std.float().cpu()
 
@@ -234,7 +235,7 @@ class Stages:
         if not loop:
             source, mask = pad_to_windows(source, mask)
         windows = [window.to(self.device) for window in layout_windows(source.shape[-1], loop=loop)]
-        with self.on_device("network", network), torch.inference_mode():
+        with self.on_device(NETWORK, network), torch.inference_mode():
             contexts = self._contexts(network, prompts, negatives, settings, len(windows), loop)
             latents = run_sampler(
                 guided(windowed(self._evaluated(network), contexts, windows), settings),
@@ -253,7 +254,7 @@ class Stages:
         if not self._records:
             return network
         if self._recorded is None or self._recorded.network is not network:
-            self._recorded = RecordedNetwork(network, None if self.plan is None else self.plan.room)
+            self._recorded = RecordedNetwork(network, None if self.plan is None else self.plan.free_vram)
         self._recorded.begin()
         return self._recorded
 
@@ -293,10 +294,10 @@ class Stages:
         lengths.check_length(seconds)
         samples = lengths.samples_from_seconds(seconds)
         vae = self.vae()
-        with self.on_device("vae", vae), torch.inference_mode():
+        with self.on_device(VAE, vae), torch.inference_mode():
 
             def decoded(latent: Tensor) -> Tensor:
-                batch = len(latent) if self.plan is None else self.plan.decode_sounds
+                batch = len(latent) if self.plan is None else self.plan.decoding.batch
                 parts = latent.to(self.device, self.vae_dtype).split(batch)
                 return torch.cat([vae.decode(part).float().cpu() for part in parts])
 

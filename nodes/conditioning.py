@@ -5,12 +5,13 @@ from __future__ import annotations
 import node_helpers
 import torch
 
+from ..audiox_core.models.shapes import TOKEN_WIDTH
 from .adapters.network import PRESENT
 
 
 def without_text() -> list:
     """A prompt without text: one zero token, which the model takes as none whatever its width."""
-    return [[torch.zeros(1, 1, 768), {PRESENT: torch.ones(1, 1)}]]
+    return [[torch.zeros(1, 1, TOKEN_WIDTH), {PRESENT: torch.ones(1, 1)}]]
 
 
 def with_text(conditioning: list | None, text: list) -> list:

@@ -20,7 +20,7 @@ from ..audiox_core.lengths import (
 )
 from ..audiox_core.media.audio import whole_sound
 from ..audiox_core.media.splice import checked_range, made_frames, place
-from ..audiox_core.models.mmdit import MMDiTSizes
+from ..audiox_core.models.shapes import LATENT_CHANNELS
 from .adapters.network import LOOP
 from .audio_input import require_audio
 
@@ -87,7 +87,7 @@ class EmptyLatent(io.ComfyNode):
         check_length(seconds)
         length, frames = samples_from_seconds(seconds), latent_frames(seconds, loop=loop)
         device = comfy.model_management.intermediate_device()
-        samples = torch.zeros(batch_size, MMDiTSizes().latent_channels, frames, device=device)
+        samples = torch.zeros(batch_size, LATENT_CHANNELS, frames, device=device)
         return io.NodeOutput(audio_latent(samples, length, **({LOOP: True} if loop else {})))
 
 

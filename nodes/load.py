@@ -190,7 +190,8 @@ def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.mod
 
 
 def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False):
-    state_dict, tokenizer = checkpoint.state_dict("t5"), checkpoint.tokenizer_json()
+    state_dict = checkpoint.state_dict("t5")
+    tokenizer = checkpoint.tokenizer_json() if "tokenizer" in checkpoint.parts else None
     return load_text_encoder(checkpoint.sizes["t5"], state_dict, tokenizer, disable_dynamic)
 
 

@@ -17,13 +17,10 @@ from ...audiox_core.checkpoint import Checkpoint
 from ...audiox_core.errors import AudioXError
 from ...audiox_core.media.frames import FrameRequest, encoder_requests
 from ...audiox_core.memory import activations
-from ...audiox_core.models.encoders import ClipSizes, normalise_clip
+from ...audiox_core.models.encoders import CLIP_BATCH, ClipSizes, normalise_clip
 from ...audiox_core.models.onednn import with_onednn
 from ...audiox_core.models.synchformer import Synchformer, encode, segments_at_once
 from .network import comfy_attention
-
-CLIP_BATCH = 10
-"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
 
 
 def clip_config(sizes: ClipSizes) -> dict:

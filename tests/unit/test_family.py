@@ -80,7 +80,7 @@ def test_a_released_folder_opens_and_converts(variant, source, tokens, folders, 
 
 
 def test_the_tensors_beat_what_is_said(folders):
-    with pytest.raises(AudioXError, match="is AudioX by its tensors, but 'turbo' is the variant that was given"):
+    with pytest.raises(AudioXError, match="is AudioX by its tensors, but the given variant is 'turbo'"):
         open_checkpoint(folders["v1"], variant="turbo")
     with pytest.raises(AudioXError, match="AudioX-Turbo, AudioX-Base or AudioX-MAF-MMDiT by its tensors"):
         open_checkpoint(folders["maf-mmdit"], variant="maf")
