@@ -333,7 +333,7 @@ def reader(model, args: argparse.Namespace):
 def write(path: Path, sound, args: argparse.Namespace) -> None:
     from ..measure.loudness import loudness_gain
     from ..media.audio import write_audio
-    from ..media.mux import mux_video
+    from ..media.mux import Cut, SoundPlacement, mux_video
 
     if path.suffix.lower() in SOUND_SUFFIXES:
         gain = 1.0 if args.loudness is None else loudness_gain(sound, SAMPLE_RATE, args.loudness)
@@ -345,7 +345,6 @@ def write(path: Path, sound, args: argparse.Namespace) -> None:
         SAMPLE_RATE,
         path,
         mode=args.mode,
-        start=args.video_start,
-        duration=args.seconds,
-        loudness=args.loudness,
+        placement=SoundPlacement(loudness=args.loudness),
+        cut=Cut(args.video_start, args.seconds),
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 
 from ..errors import AudioXError
-from ..media.mix import cut
+from ..media.slicing import padded_slice
 
 STAGES = (
     ((1.53512485958697, -2.69169619810638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)),
@@ -113,7 +113,7 @@ def samples_of_step(sample_rate: int) -> int:
 def _spectra(waveform: torch.Tensor, step: int) -> Iterator[torch.Tensor]:
     """Spectra of the pieces, each PADDED_STEPS long: with a margin of its neighbours at both ends."""
     for start in range(0, waveform.shape[1], PIECE_STEPS * step):
-        piece = cut(waveform, start - MARGIN_STEPS * step, PADDED_STEPS * step)
+        piece = padded_slice(waveform, start - MARGIN_STEPS * step, PADDED_STEPS * step)
         yield torch.fft.rfft(piece.detach().to("cpu", torch.float64))
 
 
