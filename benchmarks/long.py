@@ -57,7 +57,7 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
 
     from audiox_core.checkpoint import open_checkpoint
     from audiox_core.lengths import SAMPLE_RATE
-    from audiox_core.measure.features import onsets
+    from audiox_core.measure.onsets import find_onsets
     from audiox_core.media.frames import read_clip
     from audiox_core.pipeline import AudioX, Prompt
     from audiox_core.prompts import encode_windows
@@ -76,7 +76,7 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
         )
         sound = model.decode(latent, seconds=seconds)[0]
     took = time.perf_counter() - begin
-    times, heard = flash_times(seconds), onsets(sound.numpy())
+    times, heard = flash_times(seconds), find_onsets(sound.numpy())
     last = [t for t in times if t > seconds - 10]
     near = [t for t in heard if t > seconds - 10.1]
     return {

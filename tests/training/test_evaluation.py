@@ -12,7 +12,8 @@ from audiox_core.errors import AudioXError
 from audiox_core.lengths import SAMPLE_RATE
 from audiox_core.media.bitmap_font import ROWS, text_mask, wrapped
 from audiox_core.media.png import png_bytes, write_png
-from audiox_core.media.spectrogram import mel_levels, spectrogram_picture
+from audiox_core.media.spectrogram import spectrogram_picture
+from audiox_core.measure.spectra import mel_levels
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.sampling.presets import PRESETS, RunSettings
 from training.evaluation import batches, cases, cli, events, gallery, judge, measures, report, run
