@@ -257,19 +257,19 @@ def made(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, set
 def edited(model, args: argparse.Namespace, bar: Bar, stage: Callable, prompt, settings, seeds: list[int], negative):
     """Sounds made of --edit; stage(name) is entered for each part of the work."""
     from ..media.audio import read_audio, whole_sound
-    from ..media.splice import checked_range, made_frames, place, splice
+    from ..media.splice import checked_range, pad_sound, regenerated_frames, splice
     from ..sampling.run import Known
 
-    placed = place(whole_sound(*read_audio(args.edit))[None], args.before, args.after)
-    ranges = [*placed.ranges, *(checked_range(*numbers(each), placed.samples) for each in args.range)]
+    padded = pad_sound(whole_sound(*read_audio(args.edit))[None], args.before, args.after)
+    ranges = [*padded.ranges, *(checked_range(*numbers(each), padded.samples) for each in args.range)]
     with stage("encode"):
-        mean, _ = model.encode_statistics(placed.padded)
-    anew = made_frames(ranges, placed.samples, mean.shape[-1]) if ranges else None
+        mean, _ = model.encode_statistics(padded.waveform)
+    anew = regenerated_frames(ranges, padded.samples, mean.shape[-1]) if ranges else None
     with stage("sample"):
         latent = model.sample(prompt, settings, seeds, negative, known=Known(mean, anew, args.denoise), progress=bar)
     with stage("decode"):
-        sounds = model.decode(latent, seconds=placed.samples / SAMPLE_RATE, normalize=args.normalize)
-    return splice(sounds, placed.original, ranges) if ranges else sounds
+        sounds = model.decode(latent, seconds=padded.samples / SAMPLE_RATE, normalize=args.normalize)
+    return splice(sounds, padded.original, ranges) if ranges else sounds
 
 
 def numbers(span: str) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""A progress line on a terminal; silent where nobody looks."""
+"""A progress line on a terminal; silent where nobody looks.
+
+Our own rather than tqdm: it is one line for all stages of a run, and one package less to install.
+"""
 
 from __future__ import annotations
 
