@@ -28,7 +28,7 @@ from .errors import AudioXError
 from .media.audio import read_audio, whole_sound
 from .media.files import Source, video_seconds
 from .media.frames import frames_from_images, read_clip, read_image
-from .media.splice import checked_range, made_frames, place, splice
+from .media.splice import checked_range, pad_sound, regenerated_frames, splice
 from .memory.devices import check_device, default_device
 from .memory.dtypes import default_dtype
 from .progress import Progress, no_progress
@@ -194,13 +194,13 @@ class AudioX(Stages):
             AudioXError: a range outside the sound, or a result that is too long.
         """
         waveform, rate = read_audio(sound) if not isinstance(sound, tuple) else sound
-        source = place(whole_sound(waveform, rate)[None], before, after)
+        source = pad_sound(whole_sound(waveform, rate)[None], before, after)
         spans = [*source.ranges, *(checked_range(start, end, source.samples) for start, end in ranges)]
         seconds = source.samples / lengths.SAMPLE_RATE
         prompt, settings = self._checked(prompt, settings, seconds)
         with self.stage("encode"):
-            latent, _ = self.encode_statistics(source.padded)
-        mask = made_frames(spans, source.samples, latent.shape[-1]) if spans else None
+            latent, _ = self.encode_statistics(source.waveform)
+        mask = regenerated_frames(spans, source.samples, latent.shape[-1]) if spans else None
         with self.stage("sample"):
             latent = self.sample(prompt, settings, seeds, source=latent, mask=mask, denoise=denoise, progress=progress)
         with self.stage("decode"):

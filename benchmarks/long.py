@@ -57,7 +57,7 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     from load_memory import Peak
 
     from audiox_core.lengths import SAMPLE_RATE
-    from audiox_core.measure.features import onsets
+    from audiox_core.measure.onsets import onsets
     from audiox_core.pipeline import AudioX
     from training.evaluation import events
     from training.world import films

@@ -19,7 +19,7 @@ from ..audiox_core.lengths import (
     samples_from_seconds,
 )
 from ..audiox_core.media.audio import whole_sound
-from ..audiox_core.media.splice import checked_range, made_frames, place
+from ..audiox_core.media.splice import checked_range, pad_sound, regenerated_frames
 from ..audiox_core.models.shapes import LATENT_CHANNELS
 from .adapters.network import LOOP
 from .audio_input import require_audio
@@ -142,10 +142,10 @@ class VAEEncode(io.ComfyNode):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_audio(audio)
         sound = torch.stack([whole_sound(item, audio["sample_rate"]) for item in audio["waveform"]])
-        placed = place(sound, before, after)
-        mean, _ = vae.encode_statistics(placed.padded)
+        padded = pad_sound(sound, before, after)
+        mean, _ = vae.encode_statistics(padded.waveform)
         return io.NodeOutput(
-            with_ranges(audio_latent(mean, placed.samples, **{ORIGINAL: placed.original}), placed.ranges)
+            with_ranges(audio_latent(mean, padded.samples, **{ORIGINAL: padded.original}), padded.ranges)
         )
 
 
@@ -193,5 +193,5 @@ def with_ranges(latent: dict, ranges: Sequence[tuple[int, int]]) -> dict:
     ranges = [*latent.get(RANGES, []), *ranges]
     if not ranges:
         return latent
-    mask = made_frames(ranges, latent[ORIGINAL].shape[-1], latent["samples"].shape[-1])
+    mask = regenerated_frames(ranges, latent[ORIGINAL].shape[-1], latent["samples"].shape[-1])
     return {**latent, RANGES: ranges, "noise_mask": mask[None, None]}  # (1, 1, frames): core's own masks are pictures

@@ -11,7 +11,7 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..audiox_core.media.mix import Mode
-from ..audiox_core.media.mux import MP4_FAMILY, mux_video
+from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
 from .audio_input import require_audio
 from .video import interruptible, untrimmed_file
 
@@ -102,12 +102,9 @@ class MuxVideo(io.ComfyNode):
                 audio["sample_rate"],
                 path,
                 mode=mode,
-                gain_db=gain_db,
-                offset=offset,
-                start=start,
-                duration=duration or None,
+                placement=SoundPlacement(offset, gain_db, loudness or None),
+                cut=Cut(start, duration or None),
                 subtitles=keeps_subtitles(source),
-                loudness=loudness or None,
                 progress=interruptible,
             )
         return io.NodeOutput(InputImpl.VideoFromFile(path))

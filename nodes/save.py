@@ -10,7 +10,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io
 
 from ..audiox_core.media.audio import write_audio
-from ..audiox_core.media.png import write_png
+from ..audiox_core.media.drawing import write_png
 from ..audiox_core.media.sound_picture import sound_picture
 from .audio_input import TOOK, require_audio
 from .provenance import find_provenance

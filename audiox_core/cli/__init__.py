@@ -17,6 +17,9 @@ COMMANDS = {
 }
 """Name -> module, whose first line is the help. Modules import what is slow when they run, so help is quick."""
 
+DISTRIBUTIONS = {"PIL": "pillow"}
+"""Packages that pip knows by another name than Python."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
@@ -38,13 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def exit_code(prog: str, work: Callable[[], int | None]) -> int:
     """Do the work of a command.
 
-    0 when it worked, 1 when a part of a batch did not, 2 with one sentence on stderr when the input cannot work, 130 on
-    Ctrl-C.
+    0 when it worked, 1 when a part of a batch did not, 2 with one sentence on stderr when the input cannot work or a
+    package is missing, 130 on Ctrl-C.
     """
     try:
         return work() or 0
     except (AudioXError, OSError) as error:
         print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or str(error)).split(".")[0]
+        name = DISTRIBUTIONS.get(package, package)
+        print(f"{prog}: the package {name} is missing; install it with: pip install {name}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted.", file=sys.stderr)

@@ -202,7 +202,7 @@ def write(path: Path, sound: Tensor, request: Request) -> None:
     """Write a sound (2, samples), or the request's video with it."""
     from ..measure.loudness import loudness_gain
     from ..media.audio import write_audio
-    from ..media.mux import mux_video
+    from ..media.mux import Cut, SoundPlacement, mux_video
 
     if path.suffix.lower() in SOUND_SUFFIXES:
         gain = 1.0 if request.loudness is None else loudness_gain(sound, SAMPLE_RATE, request.loudness)
@@ -214,7 +214,6 @@ def write(path: Path, sound: Tensor, request: Request) -> None:
             SAMPLE_RATE,
             path,
             mode=request.mode,
-            start=request.video_start,
-            duration=request.seconds,
-            loudness=request.loudness,
+            placement=SoundPlacement(loudness=request.loudness),
+            cut=Cut(request.video_start, request.seconds),
         )

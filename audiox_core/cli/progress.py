@@ -1,4 +1,7 @@
-"""A progress line on a terminal, nothing elsewhere."""
+"""A progress line on a terminal, nothing elsewhere.
+
+Our own rather than tqdm: it is one line for all stages of a run, and one package less to install.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 WIDTH = 24
 
 LINE = 79
-"""Columns that a line is padded to, so that it overwrites a longer one before it."""
+"""Columns that a line is filled up to, so that a shorter one leaves nothing of the one before."""
 
 
 class Bar:
@@ -16,13 +19,13 @@ class Bar:
 
     def __init__(self) -> None:
         self.stage = ""
-        self.started = time.monotonic()
+        self.since = time.monotonic()
         self.shown = sys.stderr.isatty()
 
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, *exc_info) -> None:
         if self.shown and self.stage:
             sys.stderr.write("\n")
 
@@ -32,9 +35,9 @@ class Bar:
         if stage != self.stage:
             if self.stage:
                 sys.stderr.write("\n")
-            self.stage, self.started = stage, time.monotonic()
+            self.stage, self.since = stage, time.monotonic()
         filled = WIDTH * done // max(total, 1)
-        seconds = time.monotonic() - self.started
+        seconds = time.monotonic() - self.since
         pace = f"{done / seconds:.3g}/s, {clock((total - done) * seconds / done)} left" if done and seconds else ""
         line = f"{stage:>8} [{'#' * filled}{' ' * (WIDTH - filled)}] {done}/{total} {clock(seconds)} {pace}"
         sys.stderr.write(f"\r{line:<{LINE}}")
@@ -42,7 +45,7 @@ class Bar:
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds; hours only if there are any."""
+    """Hours, minutes and seconds, hours only where there are some."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -5,9 +5,9 @@ import re
 import torch
 
 from audiox_core import prompts, sampling
-from audiox_core.media.audio import resample
 from audiox_core.media.frames import stride_ids
 from audiox_core.media.pixels import resize_pictures
+from audiox_core.media.resampling import resample
 from audiox_core.models.conditioners import project_rows
 from audiox_core.models.encoders import encode_clip, encode_text
 from audiox_core.models.synchformer import encode, normalise, segments

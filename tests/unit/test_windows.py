@@ -8,7 +8,7 @@ import torch
 from audiox_core import lengths
 from audiox_core.errors import AudioXError
 from audiox_core.media.decoding import JOIN_SAMPLES, cross_fade, decode_loop, decode_part
-from audiox_core.media.splice import FADE_SAMPLES, checked_range, made_frames, place, splice
+from audiox_core.media.splice import FADE_SAMPLES, checked_range, pad_sound, regenerated_frames, splice
 from audiox_core.models.network import NetworkSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes
 from audiox_core.prompts import Prompt, concat_windows, covered_seconds, encode_windows
@@ -137,30 +137,30 @@ def test_a_latent_too_short_is_refused():
         decode_part(sine_decoder, torch.zeros(1, 2, 22), 60_000)
 
 
-# Kept parts
+# Editing
 
 
 def test_what_is_kept_is_kept_to_the_bit_and_fades_lie_inside():
-    original, made = random(1, 2, 60_000) / 9, random(1, 2, 60_000)
-    out = splice(made, original, [(20_000, 40_000), (55_000, 60_000)])
+    original, generated = random(1, 2, 60_000) / 9, random(1, 2, 60_000)
+    out = splice(generated, original, [(20_000, 40_000), (55_000, 60_000)])
     assert torch.equal(out[..., :20_000], original[..., :20_000])
     assert torch.equal(out[..., 40_000:55_000], original[..., 40_000:55_000])
     middle = slice(20_000 + FADE_SAMPLES, 40_000 - FADE_SAMPLES)
-    assert torch.allclose(out[..., middle] * made.abs().max(), made[..., middle], atol=0.5)
+    assert torch.allclose(out[..., middle] * generated.abs().max(), generated[..., middle], atol=0.5)
     assert out[..., 59_999].ne(original[..., 59_999]).all()  # no fade at the sound's own end
     assert (out[..., 20_000:20_020] - original[..., 20_000:20_020]).abs().max() < 0.05
     assert out.abs().max() <= 1.01
 
 
-def test_room_is_mirrored_and_marked():
+def test_padding_is_mirrored_and_marked():
     sound = random(1, 2, 50_000)
-    placed = place(sound, before=1.0, after=2.0)
-    assert placed.samples == 50_000 + 3 * 44_100
-    assert placed.ranges == ((0, 44_100), (94_100, 94_100 + 88_200))
-    assert placed.padded.shape[-1] == 236 * 2048
-    assert torch.equal(placed.original[..., 44_100:94_100], sound)
-    assert torch.equal(placed.padded[..., 44_099], sound[..., 1])
-    mask = made_frames(placed.ranges, placed.samples, 236)
+    padded = pad_sound(sound, before=1.0, after=2.0)
+    assert padded.samples == 50_000 + 3 * 44_100
+    assert padded.ranges == ((0, 44_100), (94_100, 94_100 + 88_200))
+    assert padded.waveform.shape[-1] == 236 * 2048
+    assert torch.equal(padded.original[..., 44_100:94_100], sound)
+    assert torch.equal(padded.waveform[..., 44_099], sound[..., 1])
+    mask = regenerated_frames(padded.ranges, padded.samples, 236)
     assert mask[:22].all() and mask[45:].all()
     assert not mask[22:45].any()
 

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         report.write_json(options.json, evaluation.results)
     if options.picture:
-        from audiox_core.media.png import write_png
+        from audiox_core.media.drawing import write_png
 
         write_png(options.picture, gallery.grid(gallery.chosen(evaluation.shown)))
 

@@ -78,10 +78,6 @@ class Scene:
     switch: int = LATENTS
     seed: int = 0
 
-    @property
-    def switch_seconds(self) -> float:
-        return sounds.seconds_of(self.switch)
-
 
 def held_out(caption: str) -> bool:
     """Is this caption kept from training?"""
