@@ -27,6 +27,9 @@ TOWER = "vision_model."
 TEXT_TOKENS = 128
 """Token ids of a prompt, the closing one included."""
 
+CLIP_BATCH = 10
+"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
+
 END_TOKEN = "</s>"
 
 
