@@ -1,4 +1,4 @@
-"""Add sound to a video without re-encoding the pictures."""
+"""Add sound to a video without re-encoding its video stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MuxVideo(io.ComfyNode):
             display_name="AudioX Mux Video",
             category="audio/AudioX",
             description=(
-                "Adds sound to a video. The pictures are copied without re-encoding: no loss, no waiting. A trimmed "
+                "Adds sound to a video. The video stream is copied, not re-encoded: no loss, no waiting. A trimmed "
                 "video, or one built from images, is first encoded once by ComfyUI."
             ),
             search_aliases=["add audio to video", "combine audio video", "soundtrack", "merge", "audiox"],
@@ -37,7 +37,7 @@ class MuxVideo(io.ComfyNode):
                     "mode",
                     optional=True,
                     options=list(get_args(Mode)),
-                    tooltip="replace the video's sound, mix both, or duck: lower the old sound while the new one plays.",
+                    tooltip="replace the video's sound, mix both, or duck: lower the old one while the new one plays.",
                 ),
                 io.Float.Input(
                     "gain_db",
