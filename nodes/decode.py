@@ -65,8 +65,8 @@ class VAEDecode(io.ComfyNode):
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it again.")
         started = time.perf_counter()
-        wanted = seconds or latent.get(SECONDS)
-        length = samples_from_seconds(wanted) if wanted else samples_of_latent(samples.shape[-1])
+        requested = seconds or latent.get(SECONDS)
+        length = samples_from_seconds(requested) if requested else samples_of_latent(samples.shape[-1])
 
         def decoded(part: torch.Tensor) -> torch.Tensor:
             return vae.decode(part).movedim(-1, 1).float()  # (B, 2, samples)

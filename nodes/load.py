@@ -192,8 +192,8 @@ def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) 
 
 def needed(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> int:
     """Device memory in bytes for 10 s of sound to a video, with the model's own guidance."""
-    cfg = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
-    job = Workload(video=True, rows=1 if cfg == 1 else 2)
+    settings = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance)
+    job = Workload(video=True, rows=settings.evaluations)
     return largest_need(ModelFootprint.of(checkpoint), job, dtypes_of(dtype, device), device)
 
 

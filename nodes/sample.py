@@ -19,9 +19,10 @@ from comfy_api.latest import io
 
 from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import whole_frames
 from ..audiox_core.release.variants import SAMPLERS
-from ..audiox_core.sampling.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, resolve_settings
+from ..audiox_core.sampling.objectives import OBJECTIVES, Objective
+from ..audiox_core.sampling.presets import PRESETS, REFERENCE, RunSettings, resolve_settings
+from ..audiox_core.sampling.windows import pad_to_windows
 from .adapters.network import AudioXModel
 from .keys import LOOP, PRESENT, TOOK
 
@@ -193,15 +194,13 @@ def check_latent(latent: dict) -> None:
 def whole(latent: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Samples and noise mask, padded to whole windows with frames to generate; a loop keeps its length."""
     samples, mask = latent["samples"], latent.get("noise_mask")
-    frames = samples.shape[-1]
-    missing = 0 if latent.get(LOOP) or samples.ndim != 3 else whole_frames(frames) - frames
     if mask is not None:
-        mask = F.pad(F.interpolate(mask.float(), frames), (0, missing), value=1.0)
-    return F.pad(samples, (0, missing)), mask
+        mask = F.interpolate(mask.float(), samples.shape[-1])
+    return (samples, mask) if latent.get(LOOP) or samples.ndim != 3 else pad_to_windows(samples, mask)
 
 
-class ApartGuider(comfy.samplers.CFGGuider):
-    """Guidance with a separate scale for video and audio; see `sampling.away_from`."""
+class SeparateScalesGuider(comfy.samplers.CFGGuider):
+    """Guidance with a separate scale for video and audio; see `sampling.with_separate_scales`."""
 
     def __init__(self, model: comfy.model_patcher.ModelPatcher, video_scale: float) -> None:
         super().__init__(model)
@@ -212,11 +211,11 @@ class ApartGuider(comfy.samplers.CFGGuider):
     ) -> torch.Tensor:
         conds = [self.conds[name] for name in ("negative", "middle", "positive")]
         options = {} if model_options is None else model_options
-        away, between, towards = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        negative, without_text, positive = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
         return comfy.samplers.cfg_function(
             self.inner_model,
-            towards,
-            sampling.away_from(between, away, self.cfg, self.video_scale),
+            positive,
+            sampling.with_separate_scales(without_text, negative, self.cfg, self.video_scale),
             self.cfg,
             x,
             timestep,
@@ -241,7 +240,7 @@ def guider_for(
     conds = {"positive": positive}
     if settings.cfg != 1:  # without guidance the negative prompt is not even fused
         conds["negative"] = zeroed(positive) if negative is None else negative
-    if settings.guided_apart:
+    if settings.scales_separately:
         conds["middle"] = without_words(positive)
     if loop or settings.rescale:
         model = model.clone()
@@ -250,8 +249,8 @@ def guider_for(
         conds = {name: node_helpers.conditioning_set_values(entries, {LOOP: True}) for name, entries in conds.items()}
     if settings.rescale and settings.cfg != 1:
         model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
-    video_cfg = settings.video_cfg if settings.guided_apart else None
-    guider = comfy.samplers.CFGGuider(model) if video_cfg is None else ApartGuider(model, video_cfg)
+    video_cfg = settings.video_cfg if settings.scales_separately else None
+    guider = comfy.samplers.CFGGuider(model) if video_cfg is None else SeparateScalesGuider(model, video_cfg)
     guider.set_cfg(settings.cfg)
     guider.inner_set_conds(conds)
     return guider
@@ -275,10 +274,10 @@ def rescaled(objective: Objective, share: float) -> Callable[[dict], torch.Tenso
 
     def guide(args: dict) -> torch.Tensor:
         x, sigma = args["input"], args["sigma"].flatten()[0].item()
-        known = objective.skip(sigma) * x
-        towards, away = args["cond_denoised"] - known, args["uncond_denoised"] - known
+        skip = objective.skip_scale(sigma) * x
+        towards, away = args["cond_denoised"] - skip, args["uncond_denoised"] - skip
         guided = away + args["cond_scale"] * (towards - away)
-        return x - (known + sampling.rescale_guidance(guided, towards, share))
+        return x - (skip + sampling.rescale_guidance(guided, towards, share))
 
     return guide
 

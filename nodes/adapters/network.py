@@ -21,10 +21,10 @@ from ...audiox_core.memory import activations
 from ...audiox_core.models.attention import Attention
 from ...audiox_core.models.latent_transformer import sounds_per_prompt
 from ...audiox_core.models.network import AudioXNetwork, NetworkSizes
-from ...audiox_core.prompts import Prompt
+from ...audiox_core.prompts import Prompt, fuse
 from ...audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
-from ...audiox_core.sampling.presets import OBJECTIVES, V
-from ...audiox_core.sampling.windows import circle, line, over_windows
+from ...audiox_core.sampling.objectives import OBJECTIVES, V
+from ...audiox_core.sampling.windows import layout_windows, over_windows
 from ..keys import AUDIO, CLIP_TOKENS, LOOP, PRESENT, STILL, SYNC_FEATURES
 from .preview import PreviewedLatent
 
@@ -82,8 +82,7 @@ class ComfyNetwork(AudioXNetwork):
             comfy.model_management.throw_exception_if_processing_interrupted()  # a step may have 75 windows
             return super(ComfyNetwork, self).forward(part, timestep, rows(window), attention)
 
-        windows = circle(x.shape[-1]) if loop else line(x.shape[-1])
-        return over_windows(evaluate, x, windows).to(x)
+        return over_windows(evaluate, x, layout_windows(x.shape[-1], loop=loop)).to(x)
 
 
 class CONDPrepared(comfy.conds.CONDRegular):
@@ -109,11 +108,11 @@ class AudioXModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs: Any) -> dict[str, CONDPrepared]:
         network, dtype = self.diffusion_model, self.get_dtype_inference()
-        # The prompt is fused once a run, so it can be done in float32 whatever the transformer's weights are.
-        place = {"device": kwargs["device"], "dtype": torch.float32}
+        # The prompt is fused once per run, so that can be done in float32 whatever the transformer's weights are.
+        device, fusion_dtype = kwargs["device"], torch.float32
         loop = kwargs.get(LOOP, False)
         windows = 1 if loop else windows_from_frames(kwargs["noise"].shape[-1])
-        text = text_tokens(kwargs["cross_attn"].to(**place), network.sizes)
+        text = text_tokens(kwargs["cross_attn"].to(device, fusion_dtype), network.sizes)
         if is_unconditional(kwargs):
             return {PREPARED: CONDPrepared(network.prepare(network.null_context(len(text), text).to(dtype)))}
         prompt = Prompt(
@@ -123,11 +122,10 @@ class AudioXModel(comfy.model_base.BaseModel):
             audio=kwargs.get(AUDIO),
             still=kwargs.get(STILL, False),
         )
-        prompt.check_fits(windows, loop, network.sizes)
-        contexts = [
-            fused(network, text, prompt.at(i, network.sizes), place).to(dtype)
-            for i in range(min(prompt.windows(network.sizes), windows))
-        ]
+        fused = fuse(
+            network, prompt, windows, loop=loop, device=device, dtype=fusion_dtype, attention=comfy_attention()
+        )
+        contexts = [context.to(dtype) for context in fused]
         if len(contexts) == 1:
             return {PREPARED: CONDPrepared(network.prepare(contexts[0]))}
         return {CONTEXTS: CONDPrepared(torch.stack(contexts, dim=1))}
@@ -156,13 +154,6 @@ class AudioXModel(comfy.model_base.BaseModel):
         if not fused_attention():
             evaluation += activations.scores(sizes, sounds, frames)
         return rows * size + evaluation
-
-
-def fused(network: ComfyNetwork, text: torch.Tensor, prompt: Prompt, place: dict[str, Any]) -> torch.Tensor:
-    """The text and prompt of one window, fused (C, tokens, width)."""
-    encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio)
-    clip_tokens, sync_features, audio = (None if x is None else x.to(**place) for x in encoded)
-    return network.context(text, clip_tokens, sync_features, audio, attention=comfy_attention())
 
 
 def text_tokens(text: torch.Tensor, sizes: NetworkSizes) -> torch.Tensor:
