@@ -57,7 +57,7 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     from load_memory import Peak
 
     from audiox_core.lengths import SAMPLE_RATE
-    from audiox_core.measure.onsets import onsets
+    from audiox_core.measure.onsets import find_onsets
     from audiox_core.pipeline import AudioX
     from training.evaluation import events
     from training.world import films
@@ -68,7 +68,7 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
         prompt = model.prompt(films.GENERIC, video=path, seconds=seconds)
         sound = model.generate(prompt, seconds=seconds)[0]
     took = time.perf_counter() - begin
-    times, heard = flash_times(seconds), onsets(sound.numpy())
+    times, heard = flash_times(seconds), find_onsets(sound.numpy())
     last = [t for t in times if t > seconds - 10]
     near = [t for t in heard if t > seconds - 10.1]
     return {

@@ -6,16 +6,16 @@ import node_helpers
 import torch
 
 from ..audiox_core.models.shapes import TOKEN_WIDTH
-from .adapters.network import PRESENT
+from .keys import PRESENT
 
 
 def without_text() -> list:
-    """A prompt without text: one zero token, which the model takes as none whatever its width."""
+    """A prompt without text: one zero token, which a model of any width takes as no text."""
     return [[torch.zeros(1, 1, TOKEN_WIDTH), {PRESENT: torch.ones(1, 1)}]]
 
 
 def with_text(conditioning: list | None, text: list) -> list:
-    """The text of `text`, as ComfyUI's CLIP encoded it, on top of what `conditioning` carries already."""
+    """The text of `text`, as ComfyUI's CLIP encoded it, added to what `conditioning` carries."""
     out = []
     for tokens, values in text:
         for _, carried in conditioning or [[None, {}]]:

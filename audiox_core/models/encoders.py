@@ -31,6 +31,9 @@ TOWER = "vision_model."
 TEXT_TOKENS = 128
 """Token ids of a prompt, including the closing one."""
 
+CLIP_BATCH = 10
+"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
+
 END_TOKEN = "</s>"
 
 

@@ -88,13 +88,13 @@ def png_text(path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def origin_of():
-    """The function of nodes/origin.py, which needs no ComfyUI but stands in a package that does."""
+    """The function of nodes/provenance.py, which needs no ComfyUI but stands in a package that does."""
     from importlib import util
 
-    spec = util.spec_from_file_location("origin", ROOT / "nodes" / "origin.py")
+    spec = util.spec_from_file_location("provenance", ROOT / "nodes" / "provenance.py")
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.origin_of
+    return module.find_provenance
 
 
 def shipped_words(name: str, origin_of) -> tuple:
