@@ -1,10 +1,12 @@
 """Write the pictures of the README and of `docs/`: `python -m tools.make_readme_pictures [NAME ...]`.
 
+Without a name it writes those that have gone stale.
+
 | name | files in docs/ | shows | takes on two cores |
 | --- | --- | --- | --- |
 | workflow | workflow.jpg | ComfyUI's page after a run of `v2a_turbo` | about 1 minute |
 | ball | bouncing_ball.webp, bouncing_ball.mp4 | a clip, its sound and where it is played | under 1 minute |
-| sounds | sound_check.png | spectrograms of what the demo generates | 10 to 15 minutes |
+| sounds | sound_check.webp | spectrograms of what the demo generates | 10 to 15 minutes |
 
 `docs/pictures.json` keeps a digest of what each picture depends on, and a test compares it with today's files, so a
 picture cannot go stale unnoticed. Everything is generated with the demo checkpoint. `workflow` needs a Chromium and the
@@ -201,22 +203,21 @@ def write_video(path: Path, pictures: np.ndarray, sound: np.ndarray, rate: int) 
         output.mux(audio.encode())
 
 
-# sound_check.png
+# sound_check.webp
 
 SEED = 1
 """Neither training nor the choice of the checkpoints has seen the captions and films of this seed."""
 
 
 def make_sounds() -> None:
-    """Spectrograms of the demo's answers, in 64 colours."""
+    """Spectrograms of the demo's answers, and what was heard in them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sounds.png")
         command = ["--quick", "--sections", "prompts,films", "--seed", str(SEED), "--picture", str(path)]
         if evaluate(command) != 0:
             raise SystemExit("The demo could not be evaluated.")
         with Image.open(path) as picture:
-            small = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
-    small.save(FOLDER / "sound_check.png", optimize=True)
+            picture.save(FOLDER / "sound_check.webp", quality=70)
 
 
 # Digests
@@ -235,9 +236,9 @@ def demo_inputs() -> Iterator[tuple[str, bytes]]:
 
 
 def sounds_inputs() -> Iterator[tuple[str, bytes]]:
-    """The demo's, what draws the grid, and the captions."""
+    """The demo's, and the captions."""
     yield from demo_inputs()
-    yield from contents("training/world/scenes.py", "training/evaluation/gallery.py")
+    yield from contents("training/world/scenes.py")
 
 
 PICTURES: dict[str, tuple[Callable[[], None], Callable[[], Iterator[tuple[str, bytes]]]]] = {
@@ -250,7 +251,7 @@ PICTURES: dict[str, tuple[Callable[[], None], Callable[[], Iterator[tuple[str, b
 FILES = {
     "workflow": ("workflow.jpg",),
     "ball": ("bouncing_ball.webp", "bouncing_ball.mp4"),
-    "sounds": ("sound_check.png",),
+    "sounds": ("sound_check.webp",),
 }
 """Name -> its files in `docs/`."""
 
@@ -274,7 +275,8 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"There is no picture {', '.join(sorted(unknown))}; there are {', '.join(PICTURES)}.", file=sys.stderr)
         return 1
-    for name in names or PICTURES:
+    stale = [name for name in PICTURES if stored_digests().get(name) != digest(name)]
+    for name in names or stale:
         PICTURES[name][0]()
         digests = {**stored_digests(), name: digest(name)}
         DIGESTS.write_text(json.dumps(digests, indent=2, sort_keys=True) + "\n", "utf-8")
