@@ -35,7 +35,7 @@ from devtools.browser import Browser, chromium_path
 from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.paths import ROOT
 from tools.dev import COMFYUI, comfyui_tree, frontend_files
-from tools.make_thumbnails import OPEN, SETTINGS, prepare, screenshot
+from tools.make_thumbnails import SETTINGS, prepare, screenshot
 from tools.shipped_workflows import VIDEO
 from training.evaluation.cases import write_film
 from training.evaluation.cli import main as evaluate
@@ -57,20 +57,30 @@ PAGE = (1840, 800)
 
 QUALITY = 80
 
-RUN = f"""
-    const find = type => app.graph.nodes.find(n => n.type === type)
-    app.graph.remove(find('MarkdownNote'))
-    find('AudioXLoad').widgets.find(w => w.name === 'checkpoint').value = '{NAMES["turbo"]}'
-    await app.extensionManager.command.execute('Comfy.QueuePrompt')
+OPEN_WITH_DEMO = f"""
+    const answer = await fetch(`/api/workflow_templates/{PACK_NAME}/{WORKFLOW}.json`)
+    const graph = await answer.json()
+    graph.nodes = graph.nodes.filter(n => n.type !== 'MarkdownNote')
+    const loader = graph.nodes.find(n => n.type === 'AudioXLoad')
+    loader.widgets_values[0] = '{NAMES["turbo"]}'
+    delete loader.properties.models
+    await app.loadGraphData(graph, true, true, '{WORKFLOW}')
 """
+"""Opens the shipped workflow without its note; the page would mark the released model as missing."""
 
-RESULT = "document.querySelectorAll('video').length > 1 && [...document.querySelectorAll('video')].every(v => v.readyState > 1)"
-"""True once the result plays beside the source."""
+RUN = "await app.extensionManager.command.execute('Comfy.QueuePrompt')"
+
+RESULT = """
+    [...document.querySelectorAll('video')].length > 1
+    && [...document.querySelectorAll('video')].every(v => v.readyState > 1)
+"""
+"""True once the result can play beside the source."""
 
 # Nodes grow with what they show, and the groups with them.
 LAY_OUT = """
     const canvas = app.canvas, [width, height] = [%d, %d], title = LiteGraph.NODE_TITLE_HEIGHT
     const videos = [...document.querySelectorAll('video')]
+    await new Promise(r => setTimeout(r, 1500))  // nodes grow with their previews
     await Promise.all(videos.map(video => new Promise(done => {
         video.pause(); video.muted = true
         video.addEventListener('seeked', done, {once: true}); video.currentTime = 3.1
@@ -84,7 +94,7 @@ LAY_OUT = """
         })
         group.resizeTo(nodes, 14)
     }
-    const boxes = app.graph.groups.map(group => group.boundingRect)
+    const boxes = [...app.graph.groups, ...app.graph.nodes].map(each => each.boundingRect)
     const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]))
     const wide = Math.max(...boxes.map(b => b[0] + b[2])) - left, high = Math.max(...boxes.map(b => b[1] + b[3])) - top
     const scale = 0.97 * Math.min(width / wide, height / high)
@@ -106,11 +116,11 @@ def make_workflow() -> None:
         ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, frontend=frontend_files(COMFYUI)) as server,
         Browser(executable) as page,
     ):
-        write_film(Path(folder, VIDEO), FILM, 288)
+        write_video(Path(folder, VIDEO), np.pad(films.draw(FILM, 288), ((0, 0), (0, 0), (112, 112), (0, 0)), "edge"))
         server.place_input(Path(folder, VIDEO))
         server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": False, "Comfy.Canvas.SelectionToolbox": False})
         prepare(page, server.address, PAGE)
-        page.run(OPEN % (PACK_NAME, WORKFLOW, WORKFLOW))
+        page.run(OPEN_WITH_DEMO)
         page.run(LAY_OUT % PAGE)  # what is not seen gets no preview
         page.run(RUN)
         page.wait_for(RESULT, 300)
@@ -187,20 +197,20 @@ def composed(sound: np.ndarray, rate: int) -> np.ndarray:
     return pictures
 
 
-def write_video(path: Path, pictures: np.ndarray, sound: np.ndarray, rate: int) -> None:
-    """An mp4 of pictures (N, H, W, 3) at 25 a second and a stereo sound (2, samples)."""
+def write_video(path: Path, pictures: np.ndarray, sound: np.ndarray | None = None, rate: int = 44100) -> None:
+    """An mp4 of pictures (N, H, W, 3) at 25 a second, with a stereo sound (2, samples) if there is one."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as output:
         video = output.add_stream("libx264", rate=films.FPS, options={"crf": "23", "preset": "slow"})
         video.height, video.width, video.pix_fmt = *pictures.shape[1:3], "yuv420p"
-        audio = output.add_stream("aac", rate=rate, options={"b": "128k"})
-        audio.codec_context.layout = "stereo"
+        audio = None if sound is None else output.add_stream("aac", rate=rate, options={"b": "128k"}, layout="stereo")
         for picture in pictures:
             output.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         output.mux(video.encode())
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound, np.float32), format="fltp", layout="stereo")
-        block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
-        output.mux(audio.encode(block))
-        output.mux(audio.encode())
+        if audio is not None:
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound, np.float32), "fltp", "stereo")
+            block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+            output.mux(audio.encode(block))
+            output.mux(audio.encode())
 
 
 # sound_check.webp
