@@ -70,10 +70,7 @@ OPEN_WITH_DEMO = f"""
 
 RUN = "await app.extensionManager.command.execute('Comfy.QueuePrompt')"
 
-RESULT = """
-    [...document.querySelectorAll('video')].length > 1
-    && [...document.querySelectorAll('video')].every(v => v.readyState > 1)
-"""
+RESULT = "(v => v.length > 1 && v.every(each => each.readyState > 1))([...document.querySelectorAll('video')])"
 """True once the result can play beside the source."""
 
 # Nodes grow with what they show, and the groups with them.
