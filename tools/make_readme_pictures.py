@@ -83,8 +83,9 @@ LAY_OUT = """
         video.addEventListener('seeked', done, {once: true}); video.currentTime = 3.1
     })))
     for (const group of app.graph.groups) {
-        group.recomputeInsideNodes()
-        const nodes = [...group.nodes].sort((a, b) => a.pos[1] - b.pos[1])
+        const [start, , wide] = group.boundingRect
+        const nodes = app.graph.nodes.filter(node => node.pos[0] >= start && node.pos[0] < start + wide)
+        nodes.sort((a, b) => a.pos[1] - b.pos[1])
         nodes.slice(1).forEach((node, i) => {
             const above = nodes[i], low = above.pos[1] + above.size[1] + title + 20
             if (node.pos[1] < low) node.pos = [node.pos[0], low]
