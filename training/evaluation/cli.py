@@ -1,4 +1,4 @@
-"""`python -m audiox_core evaluate`: measure by ear-like rules whether Base and Turbo make what they are asked for."""
+"""`python -m training evaluate`: measure by ear-like rules whether Base and Turbo make what they are asked for."""
 
 from __future__ import annotations
 
