@@ -239,20 +239,21 @@ def contents(*patterns: str) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(ROOT).as_posix(), path.read_bytes().replace(b"\r\n", b"\n")
 
 
-def demo_inputs() -> Iterator[tuple[str, bytes]]:
-    """The checkpoints, and what draws the films."""
-    yield from contents(*DEMO_FILES, "training/world/films.py")
+def ball_inputs() -> Iterator[tuple[str, bytes]]:
+    """The demo, and the film."""
+    yield from contents(*DEMO_FILES)
+    yield "film", repr((FILM, films.COLOURS)).encode()
 
 
 def sounds_inputs() -> Iterator[tuple[str, bytes]]:
-    """The demo's, and the captions."""
-    yield from demo_inputs()
-    yield from contents("training/world/scenes.py")
+    """The demo, and what it is asked for."""
+    yield from contents(*DEMO_FILES)
+    yield "seed", str(SEED).encode()
 
 
 PICTURES: dict[str, tuple[Callable[[], None], Callable[[], Iterator[tuple[str, bytes]]]]] = {
     "workflow": (make_workflow, workflow_inputs),
-    "ball": (make_ball, demo_inputs),
+    "ball": (make_ball, ball_inputs),
     "sounds": (make_sounds, sounds_inputs),
 }
 """Name -> what makes it, and what it depends on."""
