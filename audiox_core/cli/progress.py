@@ -25,7 +25,7 @@ class Bar:
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self.shown and self.stage:
             sys.stderr.write("\n")
 
