@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import CLIP_SECONDS, LONGEST_SECONDS, windows_from_seconds
 from ..audiox_core.models.encoders import TEXT_TOKENS
-from ..audiox_core.prompts import covered_seconds, encode_prompt, encode_windows, side_by_side, window_of_sound
+from ..audiox_core.prompts import audio_window, concat_windows, covered_seconds, encode_prompt, encode_windows
 from ..audiox_core.release.tasks import TASKS
 from .adapters.network import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
 from .audio_input import require_audio
@@ -289,7 +289,7 @@ class EncodeAudio(io.ComfyNode):
         encoded = [
             encode_prompt(
                 vae.prompt_sizes,
-                torch.stack([window_of_sound(item, rate, start, i) for item in waveforms]),  # (B, 2, samples)
+                torch.stack([audio_window(item, rate, start, i) for item in waveforms]),  # (B, 2, samples)
                 vae.encode_statistics,
                 generator,
                 use_mean=latent == "mean",
@@ -297,4 +297,4 @@ class EncodeAudio(io.ComfyNode):
             )
             for i in range(windows_from_seconds(length))
         ]
-        return io.NodeOutput(with_values(conditioning, {AUDIO: side_by_side(encoded, -1)}))
+        return io.NodeOutput(with_values(conditioning, {AUDIO: concat_windows(encoded, -1)}))

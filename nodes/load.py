@@ -179,8 +179,8 @@ def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) 
 
 def needed(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> int:
     """Bytes of a device for one sound of 10 s to a video, with the guidance that the model asks for."""
-    cfg = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
-    job = Workload(video=True, rows=1 if cfg == 1 else 2)
+    settings = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance)
+    job = Workload(video=True, rows=settings.evaluations)
     return largest_need(ModelFootprint.of(checkpoint), job, dtypes_of(dtype, device), device)
 
 

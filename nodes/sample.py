@@ -16,9 +16,10 @@ from comfy_api.latest import io
 
 from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import whole_frames
 from ..audiox_core.release.variants import SAMPLERS
-from ..audiox_core.sampling.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, resolve_settings
+from ..audiox_core.sampling.objectives import OBJECTIVES, Objective
+from ..audiox_core.sampling.presets import PRESETS, REFERENCE, RunSettings, resolve_settings
+from ..audiox_core.sampling.windows import pad_to_windows
 from .adapters.network import LOOP, PRESENT, AudioXModel
 from .audio_input import TOOK
 
@@ -188,17 +189,15 @@ def check_latent(latent: dict) -> None:
 
 
 def whole(latent: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Samples and noise mask, padded with sound to make up to a length that windows have; a loop stays as it is."""
+    """Samples and noise mask, padded to whole windows; a loop stays as it is."""
     samples, mask = latent["samples"], latent.get("noise_mask")
-    frames = samples.shape[-1]
-    missing = 0 if latent.get(LOOP) or samples.ndim != 3 else whole_frames(frames) - frames
     if mask is not None:
-        mask = F.pad(F.interpolate(mask.float(), frames), (0, missing), value=1.0)
-    return F.pad(samples, (0, missing)), mask
+        mask = F.interpolate(mask.float(), samples.shape[-1])
+    return (samples, mask) if latent.get(LOOP) or samples.ndim != 3 else pad_to_windows(samples, mask)
 
 
-class ApartGuider(comfy.samplers.CFGGuider):
-    """Guidance with a scale of its own for video and audio; see `sampling.away_from`."""
+class SeparateScalesGuider(comfy.samplers.CFGGuider):
+    """Guidance with a separate scale for video and audio; see `sampling.with_separate_scales`."""
 
     def __init__(self, model, video_scale: float) -> None:
         super().__init__(model)
@@ -207,11 +206,11 @@ class ApartGuider(comfy.samplers.CFGGuider):
     def predict_noise(self, x, timestep, model_options=None, seed=None):
         conds = [self.conds[name] for name in ("negative", "middle", "positive")]
         options = {} if model_options is None else model_options
-        away, between, towards = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        negative, without_text, positive = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
         return comfy.samplers.cfg_function(
             self.inner_model,
-            towards,
-            sampling.away_from(between, away, self.cfg, self.video_scale),
+            positive,
+            sampling.with_separate_scales(without_text, negative, self.cfg, self.video_scale),
             self.cfg,
             x,
             timestep,
@@ -230,7 +229,7 @@ def guider_for(
     conds = {"positive": positive}
     if settings.cfg != 1:  # without guidance the negative prompt is not even fused
         conds["negative"] = zeroed(positive) if negative is None else negative
-    if settings.guided_apart:
+    if settings.scales_separately:
         conds["middle"] = without_words(positive)
     if loop or settings.rescale:
         model = model.clone()
@@ -239,7 +238,10 @@ def guider_for(
         conds = {name: node_helpers.conditioning_set_values(entries, {LOOP: True}) for name, entries in conds.items()}
     if settings.rescale and settings.cfg != 1:
         model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
-    guider = ApartGuider(model, settings.video_cfg) if settings.guided_apart else comfy.samplers.CFGGuider(model)
+    if settings.scales_separately:
+        guider = SeparateScalesGuider(model, settings.video_cfg)
+    else:
+        guider = comfy.samplers.CFGGuider(model)
     guider.set_cfg(settings.cfg)
     guider.inner_set_conds(conds)
     return guider
@@ -263,7 +265,7 @@ def rescaled(objective: Objective, share: float):
 
     def guide(args: dict) -> torch.Tensor:
         x, sigma = args["input"], args["sigma"].flatten()[0].item()
-        known = objective.skip(sigma) * x
+        known = objective.skip_scale(sigma) * x
         towards, away = args["cond_denoised"] - known, args["uncond_denoised"] - known
         guided = away + args["cond_scale"] * (towards - away)
         return x - (known + sampling.rescale_guidance(guided, towards, share))

@@ -1,6 +1,7 @@
 """The command line: one module for each command, with `add_arguments(parser)` and `run(options)`."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -22,13 +23,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="audiox", description="AudioX without ComfyUI.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
-        about = module.__doc__.split("\n")[0].split(": ", 1)[-1]
+        about = (module.__doc__ or "").split("\n")[0].split(": ", 1)[-1]
         module.add_arguments(commands.add_parser(name, help=about, description=about))
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code; see `exit_code`."""
+    """Run a command and return its exit code; see `exit_code`."""
+    logging.basicConfig(format="%(message)s")
     options = build_parser().parse_args(arguments)
     return exit_code(f"audiox {options.command}", lambda: COMMANDS[options.command].run(options))
 

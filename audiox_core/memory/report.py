@@ -91,7 +91,7 @@ class MemoryWatch:
         import psutil
 
         process, done = psutil.Process(), threading.Event()
-        self.ram[name] = process.memory_info().rss
+        self.ram[name] = max(self.ram.get(name, 0), process.memory_info().rss)
 
         def watch() -> None:
             while not done.wait(INTERVAL):
@@ -108,7 +108,7 @@ class MemoryWatch:
             thread.join()
             self.ram[name] = max(self.ram[name], process.memory_info().rss)
             if self.device.type == "cuda":
-                self.vram[name] = torch.cuda.max_memory_reserved(self.device)
+                self.vram[name] = max(self.vram.get(name, 0), torch.cuda.max_memory_reserved(self.device))
 
     def seen(self) -> str:
         """The report after a run. RAM is that of the whole process, including libraries and mapped files."""

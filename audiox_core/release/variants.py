@@ -27,16 +27,14 @@ VARIANTS = {
 """The distilled 4-step student, its teacher, and the three models before them. The first three look alike."""
 
 
-SAMPLERS = (
-    "renoise",
-    "euler",
-    "dpmpp-3m-sde",
-    "dpmpp-2m-sde",
-    "heun",
-    "dpm-2",
-    "dpmpp-2s-ancestral",
-)
-"""Names of all samplers; which of them a model takes, `presets.OBJECTIVES` says."""
+FLOW_SAMPLERS = ("renoise", "euler")
+"""Samplers of the models of rectified flow: AudioX-Turbo and AudioX-Base."""
+
+V_SAMPLERS = ("dpmpp-3m-sde", "dpmpp-2m-sde", "heun", "dpm-2", "dpmpp-2s-ancestral")
+"""Samplers of the models that predict v: the other three."""
+
+SAMPLERS = FLOW_SAMPLERS + V_SAMPLERS
+"""Every sampler name; `sampling.objectives` pairs them with the functions."""
 
 
 def variants_of(architecture: str) -> tuple[str, ...]:

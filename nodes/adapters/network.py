@@ -19,10 +19,10 @@ from ...audiox_core.lengths import LATENT_FRAMES, windows_from_frames
 from ...audiox_core.memory import activations
 from ...audiox_core.models.latent_transformer import sounds_per_prompt
 from ...audiox_core.models.network import AudioXNetwork, NetworkSizes
-from ...audiox_core.prompts import Prompt
+from ...audiox_core.prompts import Prompt, fuse
 from ...audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
-from ...audiox_core.sampling.presets import OBJECTIVES, V
-from ...audiox_core.sampling.windows import circle, line, over_windows
+from ...audiox_core.sampling.objectives import OBJECTIVES, V
+from ...audiox_core.sampling.windows import layout_windows, over_windows
 from .preview import PreviewedLatent
 
 CLIP_TOKENS, SYNC_FEATURES, AUDIO = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio"
@@ -72,8 +72,7 @@ class ComfyNetwork(AudioXNetwork):
             rows = prepared if contexts is None else self.prepare(contexts[:, window])
             return super(ComfyNetwork, self).forward(part, timestep, rows, attention)
 
-        windows = circle(x.shape[-1]) if loop else line(x.shape[-1])
-        return over_windows(evaluate, x, windows).to(x)
+        return over_windows(evaluate, x, layout_windows(x.shape[-1], loop=loop)).to(x)
 
 
 class CONDPrepared(comfy.conds.CONDRegular):
@@ -99,19 +98,18 @@ class AudioXModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs):
         network, dtype = self.diffusion_model, self.get_dtype_inference()
-        # The prompt is fused once a run, so it can be done in float32 whatever the transformer's weights are.
-        place = {"device": kwargs["device"], "dtype": torch.float32}
+        # The prompt is fused once per run, so that can be done in float32 whatever the transformer's weights are.
+        device, fusion_dtype = kwargs["device"], torch.float32
         loop = kwargs.get(LOOP, False)
         windows = 1 if loop else windows_from_frames(kwargs["noise"].shape[-1])
-        text = text_tokens(kwargs["cross_attn"].to(**place), network.sizes)
+        text = text_tokens(kwargs["cross_attn"].to(device, fusion_dtype), network.sizes)
         if is_unconditional(kwargs):
             return {PREPARED: CONDPrepared(network.prepare(network.null_context(len(text), text).to(dtype)))}
         prompt = Prompt(text, *(kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO, STILL)))
-        prompt.check_fits(windows, loop, network.sizes)
-        contexts = [
-            fused(network, prompt.at(i, network.sizes), place).to(dtype)
-            for i in range(min(prompt.windows(network.sizes), windows))
-        ]
+        fused = fuse(
+            network, prompt, windows, loop=loop, device=device, dtype=fusion_dtype, attention=comfy_attention()
+        )
+        contexts = [context.to(dtype) for context in fused]
         if len(contexts) == 1:
             return {PREPARED: CONDPrepared(network.prepare(contexts[0]))}
         return {CONTEXTS: CONDPrepared(torch.stack(contexts, dim=1))}
@@ -138,14 +136,6 @@ class AudioXModel(comfy.model_base.BaseModel):
         if not fused_attention():
             evaluation += activations.scores(sizes, sounds, frames)
         return rows * size + evaluation
-
-
-def fused(network: ComfyNetwork, prompt: Prompt, place: dict) -> torch.Tensor:
-    """The prompt of one window (C, tokens, width)."""
-    encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio)
-    return network.context(
-        prompt.text, *(None if x is None else x.to(**place) for x in encoded), attention=comfy_attention()
-    )
 
 
 def text_tokens(text: torch.Tensor, sizes: NetworkSizes) -> torch.Tensor:

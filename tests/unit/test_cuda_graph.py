@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from audiox_core import pipeline
+from audiox_core import stages
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.cli import main
 from audiox_core.memory import Budget, Machine, ModelFootprint, Workload, plan_memory
@@ -67,7 +67,7 @@ def inference():
 def cuda(monkeypatch):
     """As if the CPU had CUDA graphs."""
     monkeypatch.setattr(graphs, "capture", pretended)
-    monkeypatch.setattr(pipeline, "can_record", lambda device, streams: True)
+    monkeypatch.setattr(stages, "can_record", lambda device, streams: True)
 
 
 @pytest.fixture(scope="module", params=["base", "v1"])

@@ -17,7 +17,8 @@ from audiox_core.models.dit import DiT, DiTSizes
 from audiox_core.models.network import RELEASED_SIZES, AudioXNetwork, NetworkSizes, architecture_of
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.release.variants import VARIANTS
-from audiox_core.sampling.presets import FLOW, PRESETS, V, resolve_settings
+from audiox_core.sampling.objectives import FLOW, V
+from audiox_core.sampling.presets import PRESETS, resolve_settings
 from devtools import small_family
 from devtools import small_model as small
 

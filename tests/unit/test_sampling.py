@@ -5,8 +5,7 @@ import torch
 
 from audiox_core import sampling
 from audiox_core.errors import AudioXError
-from audiox_core.release.variants import SAMPLERS
-from audiox_core.sampling.presets import FLOW, V, resolve_settings
+from audiox_core.sampling.presets import resolve_settings
 
 
 def toy_denoise(x, sigma):
@@ -107,7 +106,3 @@ def test_rescaled_guidance_has_the_conditioned_deviation():
     full = sampling.rescale_guidance(guided, conditioned, 1.0)
     assert torch.allclose(full.std(dim=1), conditioned.std(dim=1), rtol=1e-5)
     assert torch.equal(sampling.rescale_guidance(guided, conditioned, 0.0), guided)
-
-
-def test_every_sampler_has_a_name_and_a_model():
-    assert tuple(FLOW.samplers) + tuple(V.samplers) == SAMPLERS
