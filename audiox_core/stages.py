@@ -95,15 +95,8 @@ class Stages:
         return cast(M, self._parts[name])
 
     def load(self, name: str, model_class: type[M], dtype: torch.dtype) -> M:
-        """A part that is a class of ours: built without memory, then filled from the file."""
-
-        def build() -> M:
-            model = model_class(self.checkpoint.sizes[name], device="meta")
-            model.load_state_dict(self.checkpoint.state_dict(name, dtype), assign=True)
-            return model
-
-        self.checkpoint.require(name)
-        return self.part(name, build)
+        """A component that is a class of ours; see `Checkpoint.load_model`."""
+        return self.part(name, lambda: self.checkpoint.load_model(name, model_class, dtype))
 
     def network(self) -> AudioXNetwork:
         """The trained network."""

@@ -183,7 +183,7 @@ def release_of(checkpoint: str) -> str:
 
 def default_folder() -> Path:
     """models/audiox of the ComfyUI in whose custom_nodes this pack is, else below the current folder."""
-    nodes = Path(__file__).absolute().parents[2]
+    nodes = Path(__file__).absolute().parents[3]
     return nodes.parent / MODELS_FOLDER if nodes.name == "custom_nodes" else Path(MODELS_FOLDER)
 
 
