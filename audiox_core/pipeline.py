@@ -32,7 +32,7 @@ from .media.splice import checked_range, pad_sound, regenerated_frames, splice
 from .memory.devices import check_device, default_device
 from .memory.dtypes import default_dtype
 from .progress import Progress, no_progress
-from .prompts import Prompt, audio_window, concat_windows, covered_seconds, encode_windows
+from .prompts import Prompt, covered_seconds, encode_audio_windows, encode_windows
 from .request import Request, TimeRange
 from .sampling.presets import RunSettings, resolve_settings
 from .stages import Stages
@@ -306,11 +306,11 @@ class AudioX(Stages):
             start = 0.0
         remaining = waveform.shape[1] / rate - start
         along = seconds if remaining > lengths.CLIP_SECONDS else lengths.CLIP_SECONDS
-        windows = [
-            self.encode_audio(audio_window(waveform, rate, start, i), seed=seed, random_mask=random_mask)
-            for i in range(lengths.windows_from_seconds(along))
-        ]
-        return concat_windows(windows, -1)
+
+        def encode(window: Tensor) -> Tensor:
+            return self.encode_audio(window[0], seed=seed, random_mask=random_mask)
+
+        return encode_audio_windows(encode, [waveform], rate, start, along)
 
 
 def request_settings(checkpoint: Checkpoint, request: Request) -> RunSettings:

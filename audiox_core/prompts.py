@@ -216,6 +216,20 @@ def audio_window(waveform: Tensor, sample_rate: int, start: float, window: int) 
     return prepare_prompt(waveform, sample_rate, start=start, pad="end")
 
 
+def encode_audio_windows(
+    encode: Callable[[Tensor], Tensor], waveforms: Sequence[Tensor], sample_rate: int, start: float, seconds: float
+) -> Tensor | None:
+    """Audio prompts (channels, samples) of a batch for a sound of a length, as `Prompt` holds them.
+
+    encode: the network's input for one window of the prompts (B, 2, 441000).
+    """
+    windows = [
+        encode(torch.stack([audio_window(waveform, sample_rate, start, i) for waveform in waveforms]))
+        for i in range(windows_from_seconds(seconds))
+    ]
+    return concat_windows(windows, -1)
+
+
 def draw_masks(
     count: int, length: int, generator: torch.Generator, shares: tuple[float, float] = LATENT_SHARES
 ) -> list[tuple[int, int]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 import comfy.sd
 import torch
 from comfy_api.latest import Input, io
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import CLIP_SECONDS, windows_from_seconds
+from ..audiox_core.lengths import CLIP_SECONDS
 from ..audiox_core.models.encoders import TEXT_TOKENS
-from ..audiox_core.prompts import audio_window, concat_windows, covered_seconds, encode_prompt, encode_windows
+from ..audiox_core.prompts import covered_seconds, encode_audio_windows, encode_prompt, encode_windows
 from ..audiox_core.release.tasks import TASKS
 from .adapters.video_encoder import VideoEncoder
 from .audio_input import require_audio
@@ -282,15 +283,13 @@ class EncodeAudio(io.ComfyNode):
         rate, waveforms = audio["sample_rate"], audio["waveform"]
         length = seconds or max(waveforms.shape[-1] / rate - start, CLIP_SECONDS)
         generator = torch.Generator().manual_seed(seed)
-        encoded = [
-            encode_prompt(
-                vae.prompt_sizes,
-                torch.stack([audio_window(item, rate, start, i) for item in waveforms]),  # (B, 2, samples)
-                vae.encode_statistics,
-                generator,
-                use_mean=latent == "mean",
-                random_mask=random_mask,
-            )
-            for i in range(windows_from_seconds(length))
-        ]
-        return io.NodeOutput(with_values(conditioning, {AUDIO: concat_windows(encoded, -1)}))
+        encode = partial(
+            encode_prompt,
+            vae.prompt_sizes,
+            statistics=vae.encode_statistics,
+            generator=generator,
+            use_mean=latent == "mean",
+            random_mask=random_mask,
+        )
+        encoded = encode_audio_windows(encode, waveforms, rate, start, length)
+        return io.NodeOutput(with_values(conditioning, {AUDIO: encoded}))

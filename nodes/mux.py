@@ -11,8 +11,8 @@ from typing import get_args
 import folder_paths
 from comfy_api.latest import Input, InputImpl, io
 
-from ..audiox_core.media.mix import Mode
 from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
+from ..audiox_core.request import MixMode
 from .audio_input import require_audio
 from .inputs import DAY, seconds_input
 from .video import interruptible, untrimmed_file
@@ -36,7 +36,7 @@ class MuxVideo(io.ComfyNode):
                 io.Combo.Input(
                     "mode",
                     optional=True,
-                    options=list(get_args(Mode)),
+                    options=list(get_args(MixMode)),
                     tooltip="replace the video's sound, mix both, or duck: lower the old one while the new one plays.",
                 ),
                 io.Float.Input(
@@ -80,7 +80,7 @@ class MuxVideo(io.ComfyNode):
         cls,
         video: Input.Video,
         audio: dict,
-        mode: Mode = "replace",
+        mode: MixMode = "replace",
         gain_db: float = 0.0,
         offset: float = 0.0,
         start: float = 0.0,

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,8 +12,6 @@ from torch.nn import functional as F
 from .audio import sound_blocks
 from .files import Source, audio_stream, open_media, second_view, time_origin
 from .slicing import padded_slice
-
-Mode = Literal["replace", "mix", "duck"]
 
 ACTIVE_LEVEL = 10 ** (-50 / 20)
 """The new sound counts as present where it is louder than -50 dB of full scale."""

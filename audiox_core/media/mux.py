@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..measure.loudness import check_target, loudness_gain
+from ..request import MixMode
 from .audio import LAYOUTS, add_audio_stream, check_waveform, sound_frame
 from .edit_list import limit_edits
 from .files import (
@@ -34,7 +35,7 @@ from .files import (
     video_stream,
     written_whole,
 )
-from .mix import Mode, OriginalSound, SoundTrack
+from .mix import OriginalSound, SoundTrack
 from .remux import shifted_packets
 from .resampling import resample
 
@@ -113,7 +114,7 @@ def mux_video(
     sample_rate: int,
     destination: str | os.PathLike,
     *,
-    mode: Mode = "replace",
+    mode: MixMode = "replace",
     placement: SoundPlacement = SoundPlacement(),
     cut: Cut = Cut(),
     original_gain_db: float = 0.0,
@@ -191,7 +192,7 @@ def _check_request(source: Source, waveform: torch.Tensor, sample_rate: int, des
     check_waveform(waveform, sample_rate)
     if waveform.shape[0] not in LAYOUTS:
         raise AudioXError(f"The sound has {waveform.shape[0]} channels; 1 or 2 can be put on a video.")
-    if mode not in get_args(Mode):
+    if mode not in get_args(MixMode):
         raise AudioXError(f"The mode is {mode!r}; choose replace, mix or duck.")
     codec = CODECS.get(destination.suffix.lower())
     if codec is None:
