@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from audiox_core.checkpoint.convert import convert
-from audiox_core.checkpoint.key_mapping import remap
 from audiox_core.models.conditioners import FrameAudioSizes, VideoSizes
 from audiox_core.models.dit import DiTSizes
 from audiox_core.models.network import NetworkSizes
 from devtools import seeded_weights
 from devtools import small_model as small
+from devtools.native_weights import remap
 
 from .runner import Options
 

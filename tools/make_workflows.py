@@ -57,7 +57,8 @@ def note(workflow: Workflow) -> str:
             f"({release.model.repository.page}) there, in the folders that they have in it, so that there is "
             f"`{MODELS}/{release.checkpoint}`.{given}",
             "**Text encoder:** that repository has no T5; the command gets it too. By hand: put "
-            f"`model.safetensors` and `tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into `{MODELS}/{release.folder}/t5-base`, or "
+            f"`model.safetensors` and `tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into "
+            f"`{MODELS}/{release.folder}/t5-base`, or "
             "choose a `t5-base.safetensors` of `models/text_encoders` as text_encoder.",
             f"**Licence of the weights:** CC-BY-NC 4.0, no commercial use{watermark}.",
         ]

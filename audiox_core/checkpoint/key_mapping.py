@@ -8,10 +8,8 @@ give different things the same names, so each has a table of its own beside the 
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
 
 from .transforms import AS_TABLE, EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
 
@@ -238,22 +236,3 @@ def map_keys(official_names: Iterable[str], dit: bool | None = None) -> KeyMap:
         ordered = tuple(sources[i] for i in sorted(sources))
         recipes.append(Recipe(key[0], key[1], ordered, transforms[key]))
     return KeyMap(tuple(recipes), tuple(dead), tuple(unknown))
-
-
-def remap(tensors: Mapping[str, torch.Tensor], dit: bool | None = None) -> dict[str, dict[str, torch.Tensor]]:
-    """Released tensors in memory -> {part: {native name: tensor}}; of two copies the later one stays.
-
-    For tests and small files: `audiox_core.checkpoint.open_checkpoint` streams, checks and compares copies.
-    dit: see `plan`.
-
-    Raises:
-        KeyError: names that no released file has.
-    """
-    planned = map_keys(tensors, dit)
-    if planned.unknown:
-        raise KeyError(", ".join(planned.unknown[:3]))
-    parts: dict[str, dict[str, torch.Tensor]] = {}
-    for recipe in planned.recipes:
-        made = recipe.transform.apply(*(tensors[source] for source in recipe.sources))
-        parts.setdefault(recipe.part, {})[recipe.name] = made
-    return parts

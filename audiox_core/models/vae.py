@@ -293,11 +293,6 @@ class OobleckVAE(nn.Module):
         """The latent's mean, (B, latent_channels, L // 2048)."""
         return self.encode_statistics(audio)[0]
 
-    @staticmethod
-    def sample(mean: torch.Tensor, std: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """A latent drawn with the given standard normal noise, as upstream always encodes."""
-        return mean + std * noise
-
     @torch.no_grad()
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """(B, latent_channels, T) -> sound (B, audio_channels, 2048 T), not clipped."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, has_dit, remap
+from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, has_dit
 from audiox_core.models.conditioners import (
     AudioConditioner,
     AudioSizes,
@@ -31,6 +31,7 @@ from audiox_core.sampling.presets import RunSettings
 from devtools import seeded_weights as seeded
 from devtools import small_family
 from devtools import small_model as small
+from devtools.native_weights import remap
 
 TRANSFORMER = "model.model."
 
@@ -125,6 +126,11 @@ def prompt_statistics(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and deviation of the 10 s of noise that the golden files use as an audio prompt."""
     sound = torch.from_numpy(seeded.noise("prompt", seed, (1, 2, 441000), 0.3))
     return vae().encode_statistics(sound)
+
+
+def draw(mean: torch.Tensor, std: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """A latent of a posterior, with the standard normal noise that a golden file gives."""
+    return mean + std * noise
 
 
 @lru_cache(maxsize=1)

@@ -89,6 +89,4 @@ def test_a_chinese_page_names_the_same_inputs_values_and_files(node):
     named = {theirs[place] for place, name in ours.items() if name in bold(english)}
     assert bold(chinese) & {*theirs.values()} == named
     assert unchanged(chinese) == unchanged(english)
-    for sign in ("\n## ", "\n| "):
-        assert chinese.count(sign) == english.count(sign)
     assert re.search(r"[\u4e00-\u9fff]", chinese)

@@ -15,7 +15,7 @@ from torch.nn import Conv1d, ConvTranspose1d
 from audiox_core.checkpoint import checkpoint as opened_module
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.checkpoint.file_contents import read_contents
-from audiox_core.checkpoint.key_mapping import map_keys, native_name, remap
+from audiox_core.checkpoint.key_mapping import map_keys, native_name
 from audiox_core.checkpoint.reader import TensorFile
 from audiox_core.checkpoint.validation import SILENCE_NAMES
 from audiox_core.errors import AudioXError
@@ -23,6 +23,7 @@ from audiox_core.lengths import PROMPT_SAMPLES
 from audiox_core.models.network import AudioXNetwork, NetworkSizes
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes
+from devtools.native_weights import remap
 from devtools.small_model import RELEASED, count, model_shapes, save_pickle, synchformer_shapes, vae_shapes, weights
 
 QKV = "model.model.transformer.layers.0.attn.qkv.weight"
