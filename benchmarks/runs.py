@@ -28,7 +28,7 @@ def in_comfyui(count: int) -> Iterator[int]:
     """Resident bytes of the server after each run of the shipped text-to-sound workflow."""
     from audiox_core.demo import NAMES
     from devtools.comfy_server import ComfyServer
-    from tools.dev import COMFYUI, comfyui_tree
+    from tools.development import COMFYUI, comfyui_tree
 
     prompt = json.loads((ROOT / "workflows" / "api" / "t2a_turbo.json").read_text("utf-8"))
     inputs = {node["class_type"]: node["inputs"] for node in prompt.values()}

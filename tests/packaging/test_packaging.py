@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 from audiox_core.media.frames import read_image
 from devtools.paths import ROOT
 from tools import make_pictures
-from tools.dev import COMFYUI, MAY_ADD, OLDEST_COMFYUI, comfyui_tree, dry_versions, outcome
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from tools.development.dry_run import MAY_ADD, dry_versions, outcome
 
 REPOSITORY = "https://github.com/audiox-native/audiox-native"
 
@@ -267,6 +268,7 @@ def test_a_comfyui_that_is_too_old_is_told_so_with_a_traceback():
     assert "It needs ComfyUI 0.16.3 or newer.\nTraceback" in answer.stderr
 
 
+@pytest.mark.live
 def test_the_oldest_comfyui_samples_with_torchaudio_broken(small_model_dir, tmp_path):
     """Newer ones do not start themselves then; what is left out here are ComfyUI's own audio nodes."""
     from devtools.comfy_server import ComfyServer
