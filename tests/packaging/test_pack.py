@@ -17,11 +17,21 @@ SLOW_MODULES = ("transformers", "torchaudio", "av", "tokenizers", "comfy", "comf
 
 def text_files() -> list[Path]:
     """The text files of the repository, without what git ignores."""
-    skipped = {".git", ".venv", ".cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build", "output"}
+    skipped = {
+        ".git",
+        ".venv",
+        ".cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".mypy_cache",
+        "__pycache__",
+        "build",
+        "output",
+    }
     binary = {".safetensors", ".png", ".jpg", ".mp4", ".flac", ".wav", ".pyc"}
     found = []
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [name for name in folders if name not in skipped and not name.endswith(".egg-info")]
+        folders[:] = [name for name in folders if name not in skipped and not name.endswith((".egg-info", "_cache"))]
         found += [Path(folder, name) for name in names if Path(name).suffix not in binary and name not in skipped]
     return found
 
