@@ -52,14 +52,13 @@ STAGES = {
 }
 
 SCRIPTS = {
-    "import": "import_time",
-    "load_memory": "load_memory",
-    "long": "long",
-    "steps": "steps",
-    "runs": "runs",
-    "compile": "compile",
+    "import": ["import_time"],
+    "load_memory": ["memory", "load"],
+    "long": ["memory", "length"],
+    "runs": ["memory", "runs"],
+    "steps": ["steps"],
 }
-"""Benchmarks with a program of their own."""
+"""Benchmarks with their own program: its module in this package, and its command."""
 
 
 def main() -> int:
@@ -99,8 +98,8 @@ def main() -> int:
     if arguments.json:
         report = {"machine": machine(), "rates": asdict(rates), "options": asdict(options), "rows": rows}
         Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    scripts = [SCRIPTS[name] for name in SCRIPTS if name in arguments.stages]
-    codes = [subprocess.call([sys.executable, "-m", f"benchmarks.{script}"]) for script in scripts]
+    scripts = [script for name, script in SCRIPTS.items() if name in arguments.stages]
+    codes = [subprocess.call([sys.executable, "-m", f"benchmarks.{module}", *words]) for module, *words in scripts]
     return int(any(codes) or any(row["errors"] for row in rows))
 
 

@@ -52,7 +52,7 @@ def measure(tree: Path) -> tuple[float, int]:
 
 
 def main() -> int:
-    from tools.dev import COMFYUI, comfyui_tree
+    from tools.development import COMFYUI, comfyui_tree
 
     parser = argparse.ArgumentParser(description="Time the import of the pack in ComfyUI.")
     parser.add_argument("--tree", type=Path, default=comfyui_tree(COMFYUI), help="root of a ComfyUI checkout")

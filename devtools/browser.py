@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -20,7 +18,10 @@ from pathlib import Path
 
 import aiohttp
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from tools.development import chromium_path
+
+__all__ = ["Browser", "BrowserError", "chromium_path"]
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -40,11 +41,6 @@ FLAGS = (
 
 class BrowserError(RuntimeError):
     """The browser did not start or answer, or the page threw."""
-
-
-def chromium_path() -> str | None:
-    """The browser that AUDIOX_CHROMIUM names, or one on the path; None when there is none."""
-    return os.environ.get("AUDIOX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:

@@ -15,11 +15,57 @@ class PlainRoot:
         return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all-looks", action="store_true", help="browser tests: every look of ComfyUI's page")
+    parser.addoption("--strict-skips", action="store_true", help="fail when a test is skipped for an unknown reason")
+
+
 def pytest_configure(config):
     config.pluginmanager.register(PlainRoot())
+    if config.getoption("--strict-skips"):
+        config.pluginmanager.register(StrictSkips())
 
 
-LIVE_FIXTURES = {"comfy", "comfy_0163", "lab"}
+ALLOWED_SKIPS = (
+    "needs a CUDA device",
+    "tools/dev.py matrix runs it",
+    "this PyTorch has no oneDNN",
+    "no bfloat16 instructions",
+    "Windows has no such signals",
+)
+"""Words of the reasons for which a test may be skipped where everything is tested."""
+
+
+class StrictSkips:
+    """Fail the run when a test was skipped for another reason: what is skipped unseen is not tested."""
+
+    def __init__(self):
+        self.unexpected: list[str] = []
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.note(report)
+
+    def pytest_collectreport(self, report):
+        if report.skipped:
+            self.note(report)
+
+    def note(self, report) -> None:
+        reason = report.longrepr[2]
+        if not any(words in reason for words in ALLOWED_SKIPS):
+            self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session):
+        if self.unexpected:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.unexpected:
+            terminalreporter.section("skipped, which --strict-skips does not allow")
+            terminalreporter.write("\n".join([*self.unexpected, ""]))
+
+
+LIVE_FIXTURES = {"comfy", "comfy_0163", "each_comfy", "lab"}
 """Fixtures that start a ComfyUI; what uses one is a live test, wherever it stands."""
 
 
@@ -46,7 +92,7 @@ def small_model_dir(tmp_path_factory) -> Path:
 def start(version: str, model: Path):
     """A ComfyUI release that shows the pack and the small model."""
     from devtools.comfy_server import ComfyServer
-    from tools.dev import comfyui_tree
+    from tools.development import comfyui_tree
 
     with ComfyServer(comfyui_tree(version), pack=ROOT) as server:
         server.place_model(model)
@@ -56,7 +102,7 @@ def start(version: str, model: Path):
 @pytest.fixture(scope="session")
 def comfy(small_model_dir):
     """ComfyUI 0.30.0 (or COMFYUI_PATH) with the pack; the model is models/audiox/AudioX-Turbo."""
-    from tools.dev import COMFYUI
+    from tools.development import COMFYUI
 
     yield from start(COMFYUI, small_model_dir)
 
@@ -64,9 +110,15 @@ def comfy(small_model_dir):
 @pytest.fixture(scope="session")
 def comfy_0163(small_model_dir):
     """ComfyUI 0.16.3, the oldest supported one, with the pack and the same model."""
-    from tools.dev import OLDEST_COMFYUI
+    from tools.development import OLDEST_COMFYUI
 
     yield from start(OLDEST_COMFYUI, small_model_dir)
+
+
+@pytest.fixture(params=["lab", "comfy_0163"])
+def each_comfy(request):
+    """The newest and the oldest ComfyUI in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +164,7 @@ def lab(tmp_path_factory, released_dir, family_dirs, example_video, examples):
     Beside our pack it has tests/lab_nodes, which give values that no other node gives.
     """
     from devtools.comfy_server import ComfyServer, link_or_copy
-    from tools.dev import COMFYUI, comfyui_tree
+    from tools.development import COMFYUI, comfyui_tree
 
     base = tmp_path_factory.mktemp("lab")
     link_or_copy(LAB_NODES, base / "custom_nodes" / "lab_nodes")

@@ -22,7 +22,7 @@ from audiox_core.demo import NAMES
 from devtools.comfy_server import ComfyServer, PromptError, ServerError
 from devtools.graphs import read_audio, video_packets
 from devtools.paths import ROOT
-from tools.dev import COMFYUI, comfyui_tree
+from tools.development import COMFYUI, comfyui_tree
 from training.evaluation import events
 from training.evaluation.cases import write_film
 from training.world import films

@@ -15,7 +15,7 @@ from audiox_core.demo import NAMES
 from devtools.browser import Browser, chromium_path
 from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.paths import ROOT
-from tools.dev import COMFYUI, comfyui_tree, frontend_files
+from tools.development import COMFYUI, comfyui_tree, frontend_files
 from tools.make_thumbnails import OPEN, SETTINGS, place_files, prepare, screenshot
 
 FOLDER = ROOT / "web" / "docs" / "pictures"

@@ -89,7 +89,7 @@ def read(path: Path) -> dict:
 
 def main() -> int:
     from devtools.comfy_server import ComfyServer
-    from tools.dev import COMFYUI, comfyui_tree
+    from tools.development import COMFYUI, comfyui_tree
 
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
         words = english(comfy.object_info())

@@ -34,7 +34,7 @@ from audiox_core.media.spectrogram import spectrogram_picture
 from devtools.browser import Browser, chromium_path
 from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.paths import ROOT
-from tools.dev import COMFYUI, comfyui_tree, frontend_files
+from tools.development import COMFYUI, comfyui_tree, frontend_files
 from tools.make_thumbnails import SETTINGS, prepare, screenshot
 from tools.shipped_workflows import VIDEO
 from training.evaluation.cases import write_film

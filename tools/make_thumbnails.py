@@ -17,7 +17,7 @@ import av
 from devtools.browser import Browser, chromium_path
 from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.paths import ROOT
-from tools.dev import COMFYUI, comfyui_tree, frontend_files
+from tools.development import COMFYUI, comfyui_tree, frontend_files
 from tools.shipped_workflows import PICTURE, SOUND, VIDEO, WORKFLOWS
 
 FOLDER = ROOT / "workflows"

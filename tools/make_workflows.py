@@ -325,7 +325,7 @@ def files(infos: dict) -> dict[Path, str]:
 def live_infos() -> dict:
     """/object_info of a ComfyUI with the pack."""
     from devtools.comfy_server import ComfyServer
-    from tools.dev import COMFYUI, comfyui_tree
+    from tools.development import COMFYUI, comfyui_tree
 
     with ComfyServer(comfyui_tree(COMFYUI), pack=ROOT) as comfy:
         return comfy.object_info()

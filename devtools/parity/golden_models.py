@@ -129,6 +129,11 @@ def prompt_statistics(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return vae().encode_statistics(sound)
 
 
+def draw(mean: torch.Tensor, std: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """A latent of a posterior, with the standard normal noise that a golden file gives."""
+    return mean + std * noise
+
+
 @lru_cache(maxsize=1)
 def audio_conditioner() -> AudioConditioner:
     """With the statistics of silence that a converted checkpoint holds."""

@@ -20,18 +20,13 @@ KEPT = 10 * SECOND
 """Samples of a decoded sound that upstream keeps."""
 
 
-def with_noise(mean: torch.Tensor, std: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """A latent from the VAE's posterior."""
-    return mean + std * noise
-
-
 def vae(golden: Golden) -> None:
     model = models.vae()
     raw_mean, scale = model.encode_raw(golden.input("audio")).chunk(2, dim=1)
     mean, std = model.encode_statistics(golden.input("audio"))
     golden.check("mean", raw_mean)
     golden.check("scale", scale)
-    golden.check("latent", with_noise(mean, std, golden.input("eps")))
+    golden.check("latent", models.draw(mean, std, golden.input("eps")))
     golden.check("mean_odd", model.encode(golden.input("audio_odd")))
     golden.check("decoded", model.decode(golden.input("latent_in")))
     golden.check("decoded_latent", model.decode(golden["latent"]))
@@ -92,10 +87,10 @@ def audio(golden: Golden) -> None:
     mean, std = vae.encode_statistics(wave)
     golden.check("mean", mean)
     golden.check("out_noiseless", model(mean))
-    golden.check("out", model(with_noise(mean, std, eps)))
+    golden.check("out", model(models.draw(mean, std, eps)))
     golden.check("mean_silence", model.silence_mean[None])
     golden.check("out_silence_noiseless", model(model.silence_mean[None]))
-    golden.check("out_silence", model(with_noise(model.silence_mean[None], model.silence_std[None], eps)))
+    golden.check("out_silence", model(models.draw(model.silence_mean[None], model.silence_std[None], eps)))
     if "out_mono_noiseless_head" in golden.names:
         head = golden["out_mono_noiseless_head"].shape[1]
         mono = wave[:, :1].expand(-1, 2, -1)
@@ -105,7 +100,7 @@ def audio(golden: Golden) -> None:
         masked = vae.encode_statistics(prompts.mask_prompt(wave, generator))
         noise = torch.randn(mean.shape, generator=generator)
         golden.check("masked_eps", noise)
-        golden.check("out_masked", model(with_noise(*masked, noise)))
+        golden.check("out_masked", model(models.draw(*masked, noise)))
     resampling(golden)
 
 
@@ -262,8 +257,8 @@ def end_to_end(golden: Golden) -> None:
     words = encode_text(models.t5(), padded, (padded != 0).long())
     video = models.video_conditioner()
     seen = video(encode_clip(models.clip(), golden.input("frames")), golden.input("sync"))
-    heard = audio(with_noise(*vae.encode_statistics(masked), vae_noise))
-    silence = audio(with_noise(audio.silence_mean[None], audio.silence_std[None], vae_noise))
+    heard = audio(models.draw(*vae.encode_statistics(masked), vae_noise))
+    silence = audio(models.draw(audio.silence_mean[None], audio.silence_std[None], vae_noise))
     fusion = models.maf(models.small.RELEASED.maf_depth)
     every = model.prepare(fusion(words, seen, heard))
     latent = few_steps(model, every, noise, fresh)[0]

@@ -1,6 +1,7 @@
 """The pack in ComfyUI's page: a real Chromium, the page that the release asks for, and what a user does in it.
 
-`python3 tools/dev.py browser` fetches the pages. Pictures of the page go to the folder that AUDIOX_SCREENSHOTS names.
+`python3 tools/dev.py browser` fetches the pages and runs every look. Pictures of the page go to the folder that
+AUDIOX_SCREENSHOTS names.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.graphs import ids_of, shipped
 from devtools.paths import ROOT
 from devtools.promises import WORKFLOWS, without_titles
-from tools.dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree, frontend_files
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree, frontend_files
 from tools.make_help_pictures import picture_path
 
 EXTENSIONS = {f"AudioXNative.{name}" for name in ("Tasks", "Sound", "Model", "Commands", "Range")}
@@ -45,6 +46,15 @@ class Look(NamedTuple):
 
 LOOKS = [Look(COMFYUI, vue, theme) for vue in (False, True) for theme in ("dark", "light")]
 LOOKS += [Look(OLDEST_COMFYUI, False, "dark"), Look(OLDEST_COMFYUI, True, "light")]
+
+SHARE = [Look(COMFYUI, True, "dark"), Look(OLDEST_COMFYUI, False, "dark")]
+"""What a plain run of the suite looks at: both releases, both ways to draw nodes. `--all-looks` adds the others."""
+
+
+def pytest_generate_tests(metafunc):
+    if "look" in metafunc.fixturenames:
+        looks = LOOKS if metafunc.config.getoption("--all-looks") else SHARE
+        metafunc.parametrize("look", looks, ids=str, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +79,7 @@ def servers(released_dir, family_dirs, example_video, examples):
         each.__exit__()
 
 
-@pytest.fixture(scope="module", params=LOOKS, ids=str)
+@pytest.fixture(scope="module")
 def look(request) -> Look:
     return request.param
 
@@ -190,7 +200,7 @@ def test_the_nodes_of_a_template_stay_in_their_groups(name, page):
     open_workflow(page, name)
     if "v2a" in name:  # a node grows when its video is there
         page.wait_for("app.graph.nodes.find(n => n.type === 'LoadVideo').size[1] > 300")
-    page.run("await new Promise(r => setTimeout(r, 500))")
+    settled(page, "JSON.stringify(app.graph.nodes.map(n => [...n.pos, ...n.size]))")
     assert page.run(f"return {OUTSIDE}") == []
 
 
@@ -296,8 +306,8 @@ def choose(page: Browser, look: Look, node: str, name: str, option: str) -> None
     page.wait_for(f"!({OPTION % option})", 10)
 
 
-def settled(page: Browser, place: str) -> list[float]:
-    """A place that has stopped moving: menus slide in."""
+def settled(page: Browser, place: str) -> list[float] | str:
+    """The value of an expression that has stopped changing: menus slide in, nodes grow."""
     before, now = None, page.wait_for(place)
     while now != before:
         page.run("await new Promise(r => setTimeout(r, 100))")

@@ -8,7 +8,7 @@ import pytest
 
 from devtools.paths import ROOT
 from devtools.small_family import make_family_model
-from tools.dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree
 
 GRAPHS = {"first": 1, "again": 1, "batch": 2}
 """Graphs that there are after each run of a 10 s sound; long ones have windows, between which a user may stop."""

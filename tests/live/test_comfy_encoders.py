@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from devtools.paths import ROOT
-from tools.dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree
 
 
 @pytest.mark.parametrize("version", [COMFYUI, OLDEST_COMFYUI])

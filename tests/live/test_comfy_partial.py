@@ -8,7 +8,7 @@ import pytest
 
 from devtools.paths import ROOT
 from devtools.small_family import make_family_model
-from tools.dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree
 
 CASES = [("turbo", COMFYUI), ("turbo", OLDEST_COMFYUI), ("maf", COMFYUI), ("v1", COMFYUI)]
 

@@ -17,7 +17,8 @@ from devtools.comfy_server import ComfyServer
 from devtools.demo_checks import FILM, check_answer, check_words
 from devtools.paths import ROOT
 from devtools.promises import PROMISED
-from tools.dev import comfyui_tree, packages_folder
+from tools.development import comfyui_tree
+from tools.development.matrix import packages_folder
 from training.evaluation.cases import write_film
 
 CELLS = json.loads(os.environ.get("AUDIOX_MATRIX", "[]"))

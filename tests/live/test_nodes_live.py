@@ -58,8 +58,7 @@ def test_another_seed_encodes_nothing_again(lab):
 
 def test_the_same_seed_gives_the_same_bytes(lab):
     first = lab.run(text_to_latent(seed=7))
-    lab.free()
-    wait_until_free(lab)
+    free(lab)
     second = lab.run(text_to_latent(seed=7))
     assert "sample" in second.executed
     assert torch.equal(latent(lab, first), latent(lab, second))
@@ -257,11 +256,6 @@ def test_smaller_weights_stay_close(lab, weight_dtype, limit):
 # Management
 
 
-def wait_until_free(server) -> None:
-    """/free is done when the queue is idle, between two prompts."""
-    time.sleep(2.0)
-
-
 def loaded_models(server) -> int:
     """How many models ComfyUI holds in its memory management."""
     run = server.run(
@@ -273,11 +267,18 @@ def loaded_models(server) -> int:
     return latent(server, run).shape[-1]
 
 
+def free(server) -> None:
+    """Drop models and caches; ComfyUI does so between two prompts, soon after it was told to."""
+    server.free()
+    deadline = time.monotonic() + 30
+    while loaded_models(server):
+        assert time.monotonic() < deadline, "the models are still loaded"
+
+
 def test_free_gives_the_memory_back(lab):
     lab.run(text_to_latent(seed=9))
     assert loaded_models(lab) > 0
-    lab.free()
-    wait_until_free(lab)
+    free(lab)
     assert loaded_models(lab) == 0
 
 

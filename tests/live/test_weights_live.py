@@ -6,7 +6,7 @@ from audiox_core.release.files import RELEASES, gigabytes
 from devtools.comfy_server import ComfyServer, PromptError, link_or_copy
 from devtools.graphs import BASE, TURBO, load, node
 from devtools.paths import LAB_NODES, ROOT
-from tools.dev import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree
 
 LISTED = [
     "AudioX-Turbo/audiox_turbo/audiox_turbo.ckpt",  # as released

@@ -12,7 +12,7 @@ from devtools.media_maker import make_demo_video
 from devtools.paths import ROOT
 from devtools.promises import WORKFLOWS, without_titles
 from tools import make_blueprints, make_workflows
-from tools.dev import COMFYUI
+from tools.development import COMFYUI
 
 VIRTUAL = {"MarkdownNote", "Note"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}

@@ -64,9 +64,8 @@ def test_every_picture_is_shown_and_can_be_made_again():
     assert stored == {name for path in PAGES for name in PICTURE.findall(path.read_text("utf-8"))}
 
 
-@pytest.mark.parametrize("server", ["comfy", "comfy_0163"])
-def test_comfyui_serves_pages_and_pictures(server, request):
-    address = request.getfixturevalue(server).address
+def test_comfyui_serves_pages_and_pictures(each_comfy):
+    address = each_comfy.address
     for path in [*CHINESE.values(), *FOLDER.rglob("*.jpg")]:
         with urllib.request.urlopen(f"http://{address}/extensions/audiox-native/docs/{page_name(path)}") as answer:
             assert answer.read() == path.read_bytes()
@@ -89,6 +88,4 @@ def test_a_chinese_page_names_the_same_inputs_values_and_files(node):
     named = {theirs[place] for place, name in ours.items() if name in bold(english)}
     assert bold(chinese) & {*theirs.values()} == named
     assert unchanged(chinese) == unchanged(english)
-    for sign in ("\n## ", "\n| "):
-        assert chinese.count(sign) == english.count(sign)
     assert re.search(r"[\u4e00-\u9fff]", chinese)

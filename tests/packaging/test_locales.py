@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tools import make_locales
-from tools.dev import COMFYUI
+from tools.development import COMFYUI
 
 CHINESE = sorted((make_locales.FOLDER / "zh").glob("*.json"))
 FILES = sorted(make_locales.FOLDER.glob("*/*.json"))
@@ -54,21 +54,19 @@ def test_no_word_is_syntax_to_the_editor(path):
     assert not [key for key in words if any("." in name for name in key)]
 
 
-@pytest.mark.parametrize("server", ["comfy", "comfy_0163"])
-def test_comfyui_serves_the_words(server, request):
-    served = request.getfixturevalue(server).get("/i18n")
+def test_comfyui_serves_the_words(each_comfy):
+    served = each_comfy.get("/i18n")
     for path in FILES:
         words = make_locales.read(path)
         wanted = words if path.stem == "main" else {path.stem: words}
         assert wanted.items() <= served[path.parent.name].items()
 
 
-@pytest.mark.parametrize("server", ["comfy", "comfy_0163"])
-def test_commands_and_settings_are_in_chinese(server, request):
+def test_commands_and_settings_are_in_chinese(each_comfy):
     scripts = "".join(path.read_text("utf-8") for path in (make_locales.ROOT / "web" / "js").glob("*.js"))
     ids = {name.replace(".", "_") for name in re.findall(r'"(AudioX\.\w+)"', scripts)}
     ids -= {name.replace(".", "_") for name in re.findall(r'name: "(AudioX\.\w+)"', scripts)}  # of the extensions
-    served = request.getfixturevalue(server).get("/i18n")["zh"]
+    served = each_comfy.get("/i18n")["zh"]
     assert set(served["commands"]) | set(served["settings"]) == ids
     for kind in ("commands", "settings", "main"):
         words = make_locales.read(make_locales.FOLDER / "zh" / f"{kind}.json")

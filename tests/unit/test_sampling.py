@@ -87,11 +87,9 @@ def test_impossible_schedules_are_refused(steps, start):
         sampling.flow_sigmas(steps, start)
 
 
-def test_each_model_has_its_own_settings():
-    turbo, base = resolve_settings("turbo"), resolve_settings("base")
-    assert (turbo.steps, turbo.cfg, turbo.sampler) == (4, 1.0, "renoise")
-    assert (base.steps, base.cfg, base.sampler) == (50, 6.0, "euler")
-    assert resolve_settings("base", steps=9, cfg=3.0, sampler="renoise").steps == 9
+def test_a_given_setting_replaces_the_models_own_and_leaves_the_rest():
+    default, given = resolve_settings("base"), resolve_settings("base", steps=9, sampler="renoise")
+    assert (given.steps, given.sampler, given.cfg) == (9, "renoise", default.cfg)
 
 
 def test_guidance_on_turbo_is_refused_with_the_reason():

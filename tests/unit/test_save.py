@@ -162,27 +162,25 @@ def run_as_editor(server, prompt: dict) -> dict:
     return server.wait(server.post("/prompt", body)["prompt_id"])["outputs"]["file"]
 
 
-@pytest.mark.parametrize("server", ["lab", "comfy_0163"])
-def test_every_item_has_a_sound_and_a_picture(server, request):
-    server = request.getfixturevalue(server)
+def test_every_item_has_a_sound_and_a_picture(each_comfy):
     prompt = saving(batch=2)
-    shown = run_as_editor(server, prompt)
+    shown = run_as_editor(each_comfy, prompt)
     assert set(shown) == {"audio", "images"} and len(shown["audio"]) == len(shown["images"]) == 2
     for sound, picture in zip(shown["audio"], shown["images"], strict=True):
-        path = server.output_path(sound)
-        assert path.with_suffix(".png") == server.output_path(picture)
+        path = each_comfy.output_path(sound)
+        assert path.with_suffix(".png") == each_comfy.output_path(picture)
         assert path.suffix == ".flac" and path.parent.name == "audio"
         samples, rate = read_audio(path)
         assert samples.shape == (2, 2 * RATE) and rate == RATE and samples.std() > 1e-3
         with av.open(str(path)) as file:
             carried = {key.lower(): value for key, value in file.metadata.items()}
-        notes = png_text(server.output_path(picture))
+        notes = png_text(each_comfy.output_path(picture))
         for kept in (carried, notes):
             assert json.loads(kept["prompt"]) == prompt and json.loads(kept["workflow"]) == WORKFLOW
-        with av.open(str(server.output_path(picture))) as file:
+        with av.open(str(each_comfy.output_path(picture))) as file:
             assert next(file.decode(video=0)).width == drawn.WIDTH
     prompt["sample"]["inputs"]["seed"] = 6  # the same again would come from the cache
-    names = [item["filename"] for item in [*shown["audio"], *run_as_editor(server, prompt)["audio"]]]
+    names = [item["filename"] for item in [*shown["audio"], *run_as_editor(each_comfy, prompt)["audio"]]]
     assert len(set(names)) == 4
 
 

@@ -1,6 +1,6 @@
 """Memory while a checkpoint loads and converts, against the bytes of the weights kept.
 
-    python -m benchmarks.load_memory [--megabytes 400] [--checkpoint PATH]
+    python -m benchmarks.memory load [--megabytes 400] [--checkpoint PATH]
 
 Each case runs in a fresh process. Counted is the largest sum of RssAnon (memory that only swap could free) and
 RssFile (pages of mapped files, which the system takes back when it needs them) during the case, minus the same sum
@@ -13,9 +13,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+
+from .peak import Peak
 
 LIMIT = 1.3
 
@@ -26,42 +27,6 @@ CASES = {
     "load in fp32": "float32",
     "convert to fp16": "convert",
 }
-
-
-def resident() -> dict[str, int]:
-    """RssAnon and RssFile of this process in bytes."""
-    fields = {}
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(("RssAnon", "RssFile")):
-            name, value, _ = line.split()
-            fields[name.rstrip(":")] = int(value) * 1024
-    return fields
-
-
-class Peak:
-    """Largest resident memory above the start, sampled by a thread."""
-
-    def __enter__(self):
-        self.start, self.most, self.anonymous = resident(), 0, 0
-        self.running = True
-        self.thread = threading.Thread(target=self.watch, daemon=True)
-        self.thread.start()
-        return self
-
-    def watch(self) -> None:
-        while self.running:
-            self.sample()
-            time.sleep(0.002)
-
-    def sample(self) -> None:
-        now = resident()
-        self.most = max(self.most, sum(now.values()) - sum(self.start.values()))
-        self.anonymous = max(self.anonymous, now["RssAnon"] - self.start["RssAnon"])
-
-    def __exit__(self, *exception) -> None:
-        self.running = False
-        self.thread.join()
-        self.sample()
 
 
 def run_case(case: str, path: str) -> dict[str, float]:
@@ -109,12 +74,13 @@ def make_checkpoint(folder: Path, megabytes: int) -> Path:
     return make_small_model(folder, sizes=replace(sizes, depth=depth))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--megabytes", type=int, default=400, help="size of the generated checkpoint")
     parser.add_argument("--checkpoint", help="measure this one instead of a generated one")
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> int:
     if options.case:
         print(json.dumps(run_case(options.case, options.checkpoint)))
         return 0
@@ -128,7 +94,7 @@ def report(path: str) -> int:
     over = False
     print(f"{'case':24}{'kept MB':>10}{'peak MB':>10}{'anon MB':>10}{'ratio':>8}{'s':>8}")
     for name, case in CASES.items():
-        command = [sys.executable, __file__, "--case", case, "--checkpoint", path]
+        command = [sys.executable, "-m", "benchmarks.memory", "load", "--case", case, "--checkpoint", path]
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
         found = json.loads(answer.stdout)
         ratio = found["peak"] / found["kept"]
@@ -137,7 +103,3 @@ def report(path: str) -> int:
         print(f"{name:24}{numbers}{ratio:8.2f}{found['seconds']:8.1f}")
     print(f"limit {LIMIT}: {'exceeded' if over else 'kept'}; peak = RssAnon + RssFile above the start")
     return int(over)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

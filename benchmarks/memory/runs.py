@@ -1,6 +1,6 @@
 """Memory of run after run: the demo's Turbo makes one sound after the other, in a real ComfyUI and in the library.
 
-    python -m benchmarks.runs [--count 20]
+    python -m benchmarks.memory runs [--count 20]
 
 Each run has another text and another seed, so that nothing comes from ComfyUI's cache but the model. Resident memory is
 read after each; the growth is that from the end of the warming runs to the end of all, as medians of the last five
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import sys
 from collections.abc import Iterator
 from statistics import median
 
@@ -28,7 +27,7 @@ def in_comfyui(count: int) -> Iterator[int]:
     """Resident bytes of the server after each run of the shipped text-to-sound workflow."""
     from audiox_core.demo import NAMES
     from devtools.comfy_server import ComfyServer
-    from tools.dev import COMFYUI, comfyui_tree
+    from tools.development import COMFYUI, comfyui_tree
 
     prompt = json.loads((ROOT / "workflows" / "api" / "t2a_turbo.json").read_text("utf-8"))
     inputs = {node["class_type"]: node["inputs"] for node in prompt.values()}
@@ -63,23 +62,20 @@ def readings(name: str, count: int) -> list[int]:
     return list(CASES[name](count))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=20, help=f"runs after {WARMING} warming ones")
-    count = parser.parse_args().count
+
+
+def run(options: argparse.Namespace) -> int:
     grown = []
     for name in CASES:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            seen = pool.apply(readings, (name, WARMING + count))
+            seen = pool.apply(readings, (name, WARMING + options.count))
         before, after = median(seen[WARMING - LAST : WARMING]), median(seen[-LAST:])
         grown.append(after / before - 1)
         print(
-            f"{name:8} {count} runs: {before / 2**20:.1f} MiB, then {after / 2**20:.1f} ({grown[-1]:+.2%}), "
+            f"{name:8} {options.count} runs: {before / 2**20:.1f} MiB, then {after / 2**20:.1f} ({grown[-1]:+.2%}), "
             f"after the first run {seen[0] / 2**20:.1f}",
             flush=True,
         )
     return int(max(grown) >= LIMIT)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Video to sound at several lengths: peak memory, exact length, and whether sound and picture agree to the end.
 
-    python -m benchmarks.long [--seconds 10 60 600] [--checkpoint PATH]
+    python -m benchmarks.memory length [--seconds 10 60 600] [--checkpoint PATH]
 
 Each length is a process of its own that does the whole run with the demo checkpoint, or another one: read the video
 (flashes, drawn for it), encode, sample, decode, measure. Counted is the largest resident memory (anonymous and file
@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 
 from devtools.paths import ROOT
+
+from .peak import Peak
 
 LIMIT = 1.1
 FLASH_EVERY = 1.3
@@ -54,7 +56,6 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     import time
 
     import torch
-    from load_memory import Peak
 
     from audiox_core.lengths import SAMPLE_RATE
     from audiox_core.measure.onsets import find_onsets
@@ -81,26 +82,27 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0, 600.0])
     parser.add_argument("--checkpoint", default=str(ROOT / "audiox_core" / "demo" / "demo_turbo.safetensors"))
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.case:
-        path, seconds = arguments.case
-        print(json.dumps(run_case(path, arguments.checkpoint, float(seconds))))
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.case:
+        path, seconds = options.case
+        print(json.dumps(run_case(path, options.checkpoint, float(seconds))))
         return 0
     print(
         "| length | peak without the sound | against the first | sound | flashes answered within 100 ms | in the "
         "last 10 s | seconds |\n|---|---|---|---|---|---|---|"
     )
     first, failed = None, False
-    for seconds in arguments.seconds:
+    for seconds in options.seconds:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "flashes.mp4"
             write_video(path, seconds)
-            command = [sys.executable, __file__, "--checkpoint", arguments.checkpoint]
+            command = [sys.executable, "-m", "benchmarks.memory", "length", "--checkpoint", options.checkpoint]
             command += ["--case", str(path), str(seconds)]
             found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
         first = first or found["peak"]
@@ -113,7 +115,3 @@ def main() -> int:
             flush=True,
         )
     return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
