@@ -1,314 +1,338 @@
-"""AudioX without ComfyUI: prompts in, sound out, one stage after the other.
+"""AudioX without ComfyUI: prompts in, sound out.
 
-In use:
+    model = AudioX.open("models/audiox/AudioX-Turbo", device="cuda")  # no path: the demo that comes with the library
+    prompt = model.prompt("waves on a beach", video="clip.mp4", seconds=12)
+    sounds = model.generate(prompt, seconds=12, seeds=[0, 1])  # (2, 2, 529200)
+    sounds = model.edit("street.wav", prompt, ranges=[(2, 4)], after=3)  # what is kept is kept to the sample
 
-    model = AudioX(open_checkpoint("models/audiox/AudioX-Turbo/audiox_turbo"))
-    prompt = Prompt(text=model.encode_text("Typing on a keyboard")[0])
-    latent = model.sample(prompt, run_settings(model.variant), seeds=[0])
-    sound = model.decode(latent, seconds=10.0)  # (1, 2, 441000)
+The stages below it are public too: `encode_text`, `encode_video`, `encode_audio`, `sample`, `decode`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import lengths
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, open_checkpoint
+from .demo import DEFAULT, demo_path
 from .errors import AudioXError
-from .media.decoding import decode_loop, decode_part
-from .media.frames import FrameRequest, encoder_requests
-from .media.levels import limit_peak
-from .memory.placement import Placement
-from .memory.plan import MemoryPlan
-from .models import encoders
-from .models.cuda_graph import RecordedNetwork, can_record
-from .models.network import AudioXNetwork
-from .models.synchformer import Synchformer
-from .models.synchformer import encode as encode_sync
-from .models.vae import OobleckVAE
-from .prompts import Prompt, encode_prompt
-from .sampling import windows
-from .sampling.presets import OBJECTIVES, RunSettings
-from .sampling.run import Known, guided, run_sampler, windowed
+from .media.audio import read_audio, whole_sound
+from .media.files import Source, video_seconds
+from .media.frames import frames_from_images, read_clip, read_image
+from .media.splice import checked_range, pad_sound, regenerated_frames, splice
+from .memory.devices import check_device, default_device
+from .memory.dtypes import default_dtype
+from .progress import Progress, no_progress
+from .prompts import Prompt, covered_seconds, encode_audio_windows, encode_windows
+from .request import Request, TimeRange
+from .sampling.presets import RunSettings, resolve_settings
+from .stages import Stages
 
-Progress = Callable[[str, int, int], None]
-"""progress(stage, done, total); may raise to stop."""
+Sound = Source | tuple[Tensor, int]
+"""A sound: a file, or samples (channels, samples) and their rate."""
+
+_log = logging.getLogger(__name__)
 
 
-def no_progress(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+class AudioX(Stages):
+    """A model, ready to make sound. `AudioX.open` opens one; the constructor takes an opened checkpoint."""
 
+    stage: Callable[[str], AbstractContextManager[None]] = staticmethod(lambda name: contextlib.nullcontext())
+    """stage(name) is entered around "encode", "sample" and "decode"; assign `memory.report.MemoryWatch.stage`."""
 
-class AudioX:
-    """A checkpoint on a device. A part is read when its stage first runs and leaves the device after each stage."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
         *,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
         vae_dtype: torch.dtype = torch.float32,
-        plan: MemoryPlan | None = None,
+        variant: str | None = None,
+        vae: str | Path | None = None,
+        synchformer: str | Path | None = None,
+        text_encoder: str | Path | None = None,
         cuda_graphs: bool = False,
-    ) -> None:
-        """dtype is the network's and the encoders'; the VAE runs in float32 by default, as upstream decodes.
+    ) -> AudioX:
+        """Open a model.
 
-        plan: of `offload.plan`, says which parts stay, stream or are dropped; its types should be these.
-        cuda_graphs: see `graphs`; for many evaluations of the network. Without a plan it then stays on the device.
-        """
-        self.checkpoint = checkpoint
-        self.device = torch.device(device)
-        self.dtype, self.vae_dtype = dtype, vae_dtype
-        self.plan = plan
-        self._records = cuda_graphs and can_record(self.device, plan is not None and plan.streams_prompt)
-        self._recorded: RecordedNetwork | None = None
-        self._placing = Placement(plan, self.device, frozenset({"network"} if self._records else ()))
-        self._parts: dict[str, nn.Module] = {}
-
-    @property
-    def variant(self) -> str:
-        """Which model it is: a key of `variants.VARIANTS`."""
-        return self.checkpoint.variant
-
-    def part(self, name: str, build: Callable[[], nn.Module]) -> nn.Module:
-        """A part on the CPU, built once."""
-        if name not in self._parts:
-            self._parts[name] = build().eval().requires_grad_(False)
-        return self._parts[name]
-
-    def load(self, name: str, model_class: type[nn.Module], dtype: torch.dtype) -> nn.Module:
-        """A part made of our own classes: built without memory, then filled from the file."""
-
-        def build() -> nn.Module:
-            model = model_class(self.checkpoint.sizes[name], device="meta")
-            model.load_state_dict(self.checkpoint.state_dict(name, dtype), assign=True)
-            return model
-
-        self.checkpoint.require(name)
-        return self.part(name, build)
-
-    def vae(self) -> OobleckVAE:
-        """The autoencoder, working in pieces as large as the plan says."""
-        vae = self.load("vae", OobleckVAE, self.vae_dtype)
-        vae.set_piece(None if self.plan is None else self.plan.piece)
-        return vae
-
-    @contextlib.contextmanager
-    def on_device(self, name: str, model: nn.Module) -> Iterator[None]:
-        """A part on the device inside the block; after it where the plan wants it, or else on the CPU."""
-        try:
-            with self._placing.on_device(name, model):
-                yield
-        finally:
-            if name == "network" and name not in self._placing.stays:
-                self._recorded = None
-            if self._placing.goes(name):
-                self._parts.pop(name, None)
-
-    def encode_text(self, text: str) -> tuple[Tensor, str]:
-        """T5's tokens (1, 128, W) of a text, and what of it was cut off for being too long."""
-        state_dict = self.checkpoint.state_dict
-        self.checkpoint.require("tokenizer")
-        ids, mask, dropped = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
-        model = self.part("t5", lambda: encoders.build_t5(self.checkpoint.sizes["t5"], state_dict("t5", self.dtype)))
-        with self.on_device("t5", model), torch.inference_mode():
-            out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
-            return out.float().cpu(), dropped
-
-    def frame_requests(self) -> tuple[FrameRequest, ...]:
-        """How CLIP and, where the model has it, Synchformer want a video read; see `media.frames.read_clip`."""
-        sizes, names = self.checkpoint.sizes, self.checkpoint.video_encoders()
-        for name in names:
-            self.checkpoint.require(name)
-        return encoder_requests(*(sizes[name].image_size for name in names))
-
-    def encode_video(
-        self, clip_frames: Tensor, sync_frames: Tensor | None = None, progress: Progress = no_progress
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """CLIP tokens and Synchformer features of uint8 frames (N, 3, size, size) as `frame_requests` asks.
-
-        Both None for an all-black video, which the weights know as no video; features None without sync_frames.
-        """
-        if not clip_frames.any():
-            return None, None
-        clip = self.part(
-            "clip_vision",
-            lambda: encoders.build_clip(
-                self.checkpoint.sizes["clip_vision"], self.checkpoint.state_dict("clip_vision", self.dtype)
-            ),
-        )
-        with self.on_device("clip_vision", clip), torch.inference_mode():
-            tokens = encoders.encode_clip(clip, clip_frames.to(self.device)).float().cpu()
-        if sync_frames is None:
-            return tokens, None
-        del clip  # where the plan drops parts, this is the last of it
-        sync = self.load("synchformer", Synchformer, self.dtype)
-        with self.on_device("synchformer", sync), torch.inference_mode():
-            features = encode_sync(
-                sync, sync_frames.to(self.device), progress=lambda done, total: progress("video", done, total)
-            )
-            return tokens, features.float().cpu()
-
-    def encode_audio(
-        self, prompt: Tensor, *, seed: int = 0, use_mean: bool = False, random_mask: bool = False
-    ) -> Tensor:
-        """What the network takes of an audio prompt (2, 441000) at 44.1 kHz; see `media.audio.prepare_prompt`.
-
-        A VAE latent (1, 64, 215), drawn or with use_mean its mean; for AudioX-MAF a log mel spectrogram
-        (1, 256, 1723). random_mask masks it as upstream does, except in the first AudioX, where it is an error.
-        """
-
-        return encode_prompt(
-            self.checkpoint.sizes["network"].audio,
-            prompt[None],
-            self.encode_statistics,
-            torch.Generator().manual_seed(seed),
-            use_mean=use_mean,
-            random_mask=random_mask,
-        )
-
-    def encode_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
-        """The VAE's mean and deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
-        vae = self.vae()
-        with self.on_device("vae", vae), torch.inference_mode():
-            mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype))
-            return mean.float().cpu(), std.float().cpu()
-
-    def sample(
-        self,
-        prompt: Prompt | Sequence[Prompt],
-        settings: RunSettings,
-        seeds: Sequence[int] = (0,),
-        negative: Prompt | Sequence[Prompt] | None = None,
-        *,
-        seconds: float = lengths.CLIP_SECONDS,
-        loop: bool = False,
-        known: Known | None = None,
-        network: AudioXNetwork | None = None,
-        progress: Progress = no_progress,
-    ) -> Tensor:
-        """Latents (len(seeds), 64, frames); item i is what a run with seeds[i] and its prompts alone gives.
-
-        prompt, negative: one for all seeds or one for each. frames: 236, or as many as `seconds` need, see `lengths`;
-        those of `known` where it is given. negative counts only with guidance (settings.cfg other than 1); None steers
-        away from no prompt at all. loop: the end meets the beginning. network: another one in place of the model's.
+        Args:
+            path: a checkpoint file, or a folder in the released layout; None for the demo.
+            device: "cpu", "cuda", "cuda:1", "mps", ...; None for a GPU where there is one.
+            dtype: type of the network and the encoders; None for the device's best.
+            vae_dtype: the VAE's; the official code decodes in float32.
+            variant: a key of `release.variants.VARIANTS` where the files don't tell.
+            vae, synchformer, text_encoder: files to use in place of those found.
+            cuda_graphs: see `models.cuda_graph`.
 
         Raises:
-            AudioXError: a prompt that does not cover the sound, a length that cannot be made, a loop to a video, or
-                prompts that are not as many as the seeds.
+            AudioXError: one sentence on what is wrong with the files or the device.
         """
-        prompts = one_or_each(prompt, len(seeds))
-        negatives = None if negative is None else one_or_each(negative, len(seeds))
-        network = network or self.load("network", AudioXNetwork, self.dtype)
-        known, windows = self._known_and_windows(network, known, seconds, loop)
-        with self.on_device("network", network), torch.inference_mode():
-            contexts = self._contexts(network, prompts, negatives, settings, windows, loop)
-            out = run_sampler(
-                guided(windowed(self._evaluated(network), contexts, windows), settings),
-                OBJECTIVES[self.variant],
-                settings,
-                seeds,
-                known,
-                lambda done, steps: progress("sample", done, steps),
-            )
-            return out.float().cpu()
+        device = device or default_device()
+        check_device(device)
+        checkpoint = open_checkpoint(
+            demo_path(variant or DEFAULT) if path is None else Path(path),
+            variant=variant,
+            vae=vae,
+            synchformer=synchformer,
+            text_encoder=text_encoder,
+        )
+        return cls(checkpoint, device, dtype or default_dtype(device), vae_dtype=vae_dtype, cuda_graphs=cuda_graphs)
 
-    def _evaluated(self, network: AudioXNetwork) -> AudioXNetwork | RecordedNetwork:
-        """What computes the steps of a run: the network on the device, or the one that records it."""
-        if not self._records:
-            return network
-        if self._recorded is None or self._recorded.network is not network:
-            self._recorded = RecordedNetwork(network, None if self.plan is None else self.plan.room)
-        self._recorded.begin()
-        return self._recorded
-
-    def _known_and_windows(
-        self, network: AudioXNetwork, known: Known | None, seconds: float, loop: bool
-    ) -> tuple[Known, Sequence[windows.Window]]:
-        """What the run starts from, on the device, and the windows it is made of."""
-        if known is None:
-            lengths.check_length(seconds)
-            channels = network.sizes.transformer.latent_channels
-            frames = lengths.latent_frames(seconds, loop=loop)
-            known = Known(torch.zeros(1, channels, frames))
-        if not loop:
-            known = known.padded(lengths.whole_frames(known.latent.shape[-1]))
-        frames = known.latent.shape[-1]
-        known = replace(known, latent=known.latent.to(self.device))
-        return known, windows.circle(frames) if loop else windows.line(frames)
-
-    def _contexts(
+    def prompt(
         self,
-        network: AudioXNetwork,
-        prompts: Sequence[Prompt],
-        negatives: Sequence[Prompt] | None,
-        settings: RunSettings,
-        sound: Sequence[windows.Window],
-        loop: bool,
-    ) -> list[Tensor]:
-        """Fused prompts as `windowed` and `guided` take them: one for each window, or one for all."""
-        rows = max(len(prompts), len(negatives or ()))
-        steering = [prompts]
-        if settings.guided_apart:
-            steering.append([replace(each, text=None) for each in prompts])
-        if settings.cfg != 1 and negatives is not None:
-            steering.append(negatives)
-        for each in itertools.chain(*steering):
-            each.check_fits(len(sound), loop, network.sizes)
+        text: str = "",
+        *,
+        negative: str | None = None,
+        video: Source | None = None,
+        image: str | os.PathLike[str] | None = None,
+        audio: Sound | None = None,
+        seconds: float = lengths.CLIP_SECONDS,
+        video_start: float = 0.0,
+        audio_start: float = 0.0,
+        stride_sampling: bool = False,
+        random_mask: bool = False,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> Prompt:
+        """Encode what should be heard; everything is optional.
 
-        def fused(prompts: Sequence[Prompt], window: int) -> Tensor:
-            made = torch.cat([self._context(network, each.at(window, network.sizes)) for each in prompts])
-            return made.expand(rows, -1, -1)
+        Args:
+            text, negative: words; what guidance steers towards, and away from.
+            video, image: what the sound should fit. Only the frames that are needed are read.
+            audio: a sound to follow or continue. One longer than 10 s runs along with the sound.
+            seconds: length of the sound that the prompt is for; 0 for all of the video.
+            video_start, audio_start: seconds to skip.
+            stride_sampling: pick frames as the official code does.
+            random_mask, seed: see `encode_audio`.
 
-        def context(window: int) -> Tensor:
-            made = [fused(each, window) for each in steering]
-            if settings.cfg != 1 and negatives is None:
-                made.append(network.null_context(rows, made[0]))
-            return torch.cat(made)
-
-        held = max(each.windows(network.sizes) for each in itertools.chain(*steering))
-        return [context(i) for i in range(min(held, len(sound)))]
-
-    def _context(self, network: AudioXNetwork, prompt: Prompt) -> Tensor:
-        place = {"device": self.device, "dtype": self.dtype}
-        encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio)
-        text = prompt.text
-        if text is None:
-            text = torch.zeros(1, 1, network.sizes.transformer.context_width)
-        return network.context(text.to(**place), *(None if x is None else x.to(**place) for x in encoded))
-
-    def decode(
-        self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False, loop: bool = False
-    ) -> Tensor:
-        """Sound (B, 2, samples) at 44.1 kHz, trimmed to `seconds`, on the CPU in float32.
-
-        loop: the latent is one whose end meets its beginning, and so does the sound's.
+        Raises:
+            AudioXError: a file that cannot be read, a start beyond its end, or a video and an image at once.
         """
-        lengths.check_length(seconds)
-        samples = lengths.samples_from_seconds(seconds)
-        vae = self.vae()
-        with self.on_device("vae", vae), torch.inference_mode():
+        if video is not None and image is not None:
+            raise AudioXError("Give a video or an image, not both.")
+        with self.stage("encode"):
+            if video is not None:
+                seconds = covered_seconds(video_seconds(video), video_start, seconds) if seconds == 0 else seconds
+            clip_tokens, sync_features = self._look(video, image, video_start, seconds, stride_sampling, progress)
+            prompt = Prompt(
+                self._read(text),
+                clip_tokens,
+                sync_features,
+                None if audio is None else self._listen(audio, audio_start, seconds, seed, random_mask),
+                still=image is not None,
+            )
+            if negative is None:
+                return prompt
+            return replace(prompt, negative=replace(prompt, text=self._read(negative)))
 
-            def decoded(latent: Tensor) -> Tensor:
-                together = len(latent) if self.plan is None else self.plan.decode_sounds
-                parts = latent.to(self.device, self.vae_dtype).split(together)
-                return torch.cat([vae.decode(part).float().cpu() for part in parts])
+    def generate(
+        self,
+        prompt: Prompt | str = "",
+        *,
+        seconds: float = lengths.CLIP_SECONDS,
+        seeds: Sequence[int] = (0,),
+        settings: RunSettings | None = None,
+        loop: bool = False,
+        normalize: bool = False,
+        progress: Progress = no_progress,
+    ) -> Tensor:
+        """New sounds (len(seeds), 2, samples) at 44.1 kHz, float32 within -1..1, one for each seed.
 
-            sound = decode_loop(decoded, latent, samples) if loop else decode_part(decoded, latent, samples)
-            return limit_peak(sound, normalize=normalize)
+        Args:
+            prompt: from `prompt`, or just a text.
+            seconds: length, up to 600.
+            settings: from `settings(steps=..., cfg=...)`; None for the model's defaults.
+            loop: the end meets the beginning without a seam; not with a video.
+            normalize: scale each sound to full level, as the official code does.
+
+        Raises:
+            AudioXError: a prompt encoded for less than `seconds`, a length that cannot be generated, or a negative
+                prompt without guidance.
+        """
+        prompt, settings = self._checked(prompt, settings, seconds)
+        with self.stage("sample"):
+            latent = self.sample(prompt, settings, seeds, seconds=seconds, loop=loop, progress=progress)
+        with self.stage("decode"):
+            return self.decode(latent, seconds=seconds, loop=loop, normalize=normalize)
+
+    def edit(
+        self,
+        sound: Sound,
+        prompt: Prompt | str = "",
+        *,
+        ranges: Sequence[TimeRange] = (),
+        before: float = 0.0,
+        after: float = 0.0,
+        denoise: float = 1.0,
+        seeds: Sequence[int] = (0,),
+        settings: RunSettings | None = None,
+        normalize: bool = False,
+        progress: Progress = no_progress,
+    ) -> Tensor:
+        """Edited sounds (len(seeds), 2, samples) at 44.1 kHz; what is kept is kept to the sample.
+
+        Args:
+            sound: a file, or (samples, rate).
+            ranges: (start, end) in seconds of the result to regenerate; an end of 0 is the end of the sound.
+            before, after: seconds to generate around the sound.
+            denoise: below 1 varies the sound: how far the result may move away from it.
+            prompt, seeds, settings, normalize: see `generate`.
+
+        Without ranges, before and after the whole sound is regenerated, or varied with denoise.
+
+        Raises:
+            AudioXError: a range outside the sound, or a result that is too long.
+        """
+        waveform, rate = read_audio(sound) if not isinstance(sound, tuple) else sound
+        source = pad_sound(whole_sound(waveform, rate)[None], before, after)
+        spans = [*source.ranges, *(checked_range(start, end, source.samples) for start, end in ranges)]
+        seconds = source.samples / lengths.SAMPLE_RATE
+        prompt, settings = self._checked(prompt, settings, seconds)
+        with self.stage("encode"):
+            latent, _ = self.encode_statistics(source.waveform)
+        mask = regenerated_frames(spans, source.samples, latent.shape[-1]) if spans else None
+        with self.stage("sample"):
+            latent = self.sample(prompt, settings, seeds, source=latent, mask=mask, denoise=denoise, progress=progress)
+        with self.stage("decode"):
+            edited = self.decode(latent, seconds=seconds, normalize=normalize)
+        return splice(edited, source.original, spans) if spans else edited
+
+    def run(self, request: Request, progress: Progress = no_progress) -> Tensor:
+        """The sounds (batch, 2, samples) of a request; its `loudness` and `mode` count when they are written."""
+        request = request.with_length()
+        settings = request_settings(self.checkpoint, request)
+        prompt = self.request_prompt(request, progress)
+        if request.edit:
+            return self.edit(
+                request.edit,
+                prompt,
+                ranges=request.ranges,
+                before=request.before,
+                after=request.after,
+                denoise=request.denoise,
+                seeds=request.seeds,
+                settings=settings,
+                normalize=request.normalize,
+                progress=progress,
+            )
+        return self.generate(
+            prompt,
+            seconds=request.seconds,
+            seeds=request.seeds,
+            settings=settings,
+            loop=request.loop,
+            normalize=request.normalize,
+            progress=progress,
+        )
+
+    def request_prompt(self, request: Request, progress: Progress = no_progress) -> Prompt:
+        """The encoded prompt of a request whose length is known; see `Request.with_length`."""
+        return self.prompt(
+            request.prompt,
+            negative=request.negative,
+            video=request.video,
+            image=request.image,
+            audio=request.audio,
+            seconds=request.seconds,
+            video_start=request.video_start,
+            audio_start=request.audio_start,
+            stride_sampling=request.stride_sampling,
+            random_mask=request.random_mask,
+            seed=request.seed,
+            progress=progress,
+        )
+
+    def _checked(
+        self, prompt: Prompt | str, settings: RunSettings | None, seconds: float
+    ) -> tuple[Prompt, RunSettings]:
+        """The inputs that `generate` and `edit` share."""
+        prompt = self.prompt(prompt, seconds=seconds) if isinstance(prompt, str) else prompt
+        settings = settings or self.settings()
+        if prompt.negative is not None:
+            check_guided(settings)
+        return prompt, settings
+
+    def _read(self, text: str) -> Tensor:
+        tokens, cut_off = self.encode_text(text)
+        if cut_off:
+            _log.warning("The prompt is too long; this was cut off: %s", cut_off)
+        return tokens
+
+    def _look(
+        self,
+        video: Source | None,
+        image: str | os.PathLike[str] | None,
+        start: float,
+        seconds: float,
+        stride_sampling: bool,
+        progress: Progress,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """CLIP tokens and Synchformer features of a video or a static image."""
+
+        def encode(clip_frames: Tensor, sync_frames: Tensor | None = None) -> tuple[Tensor | None, Tensor | None]:
+            return self.encode_video(clip_frames, sync_frames, progress)
+
+        if image is not None:
+            pixels, requests = read_image(image), self.frame_requests()
+            return encode_windows(
+                lambda start: frames_from_images(pixels, 1, requests), encode, 0.0, lengths.CLIP_SECONDS
+            )
+        if video is None:
+            return None, None
+        requests = self.frame_requests()
+        return encode_windows(
+            lambda start: read_clip(video, requests, start=start, stride_sampling=stride_sampling),
+            encode,
+            start,
+            seconds,
+        )
+
+    def _listen(self, audio: Sound, start: float, seconds: float, seed: int, random_mask: bool) -> Tensor | None:
+        """An audio prompt, in as many windows as a sound of a length has where it is longer than 10 s."""
+        if isinstance(audio, tuple):
+            waveform, rate = audio
+        else:
+            waveform, rate = read_audio(audio, start=start)
+            start = 0.0
+        remaining = waveform.shape[1] / rate - start
+        along = seconds if remaining > lengths.CLIP_SECONDS else lengths.CLIP_SECONDS
+
+        def encode(window: Tensor) -> Tensor:
+            return self.encode_audio(window[0], seed=seed, random_mask=random_mask)
+
+        return encode_audio_windows(encode, [waveform], rate, start, along)
 
 
-def one_or_each(prompts: Prompt | Sequence[Prompt], count: int) -> Sequence[Prompt]:
-    """A prompt that serves all of a number of sounds, or one for each; AudioXError for another number of them."""
-    if isinstance(prompts, Prompt):
-        return [prompts]
-    if len(prompts) != count:
-        raise AudioXError(f"There are {len(prompts)} prompts for {count} seeds, expected one for each, or one for all.")
-    return prompts
+def request_settings(checkpoint: Checkpoint, request: Request) -> RunSettings:
+    """The settings of a request's run; AudioXError for what doesn't work with the model."""
+    settings = resolve_settings(
+        checkpoint.variant,
+        steps=request.steps,
+        cfg=request.cfg,
+        sampler=request.sampler,
+        rescale=request.cfg_rescale,
+        video_cfg=request.video_cfg,
+        guidance=checkpoint.guidance,
+    )
+    if request.negative is not None:
+        check_guided(settings)
+    return settings
+
+
+def check_guided(settings: RunSettings) -> None:
+    """AudioXError for a negative prompt in a run without guidance."""
+    if settings.cfg == 1:
+        raise AudioXError(
+            "Leave the negative prompt (--negative) out, or set cfg (--cfg) to other than 1: it counts only with "
+            "guidance, which Turbo does not take."
+        )

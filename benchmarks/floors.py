@@ -2,7 +2,7 @@
 the rate it reads them.
 
 Arithmetic is counted on models without memory (the meta device), of the sizes that the stage is timed with, at the
-least that the formulas need: modulation once a run, no margins around pieces.
+least that the formulas need: modulation once a run, no margins around tiles.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def dit_evaluation(options: Options) -> Work:
 
 def _autoencoder() -> OobleckVAE:
     model = frozen(OobleckVAE(VAESizes(), **META))
-    model.set_piece(2**40)  # one piece: no margins
+    model.set_tile_size(2**40)  # one tile: no margins
     return model
 
 

@@ -18,7 +18,7 @@ from audiox_core.models.dit import DiTSizes
 from audiox_core.models.network import NetworkSizes
 from devtools import seeded_weights
 from devtools import small_model as small
-from devtools.native_weights import remap
+from devtools.remap import remap
 
 from .runner import Options
 

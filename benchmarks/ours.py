@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from audiox_core import sampling as samplers
 from audiox_core.checkpoint import open_checkpoint
-from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, VAE
 from audiox_core.media.frames import FrameRequest, read_clip
 from audiox_core.memory import Dtypes, Limits, ModelFootprint, detect, plan_memory
 from audiox_core.memory import Workload as TextToSound
@@ -25,6 +24,7 @@ from audiox_core.models.onednn import with_onednn
 from audiox_core.models.vae import OobleckVAE, VAESizes
 from audiox_core.pipeline import AudioX
 from audiox_core.prompts import Prompt
+from audiox_core.release.components import CLIP_VISION, NETWORK, SYNCHFORMER, VAE
 from audiox_core.sampling.presets import resolve_settings
 from devtools import small_model as small
 from devtools.small_family import dit_shapes
@@ -96,7 +96,7 @@ def vae_encode(options: Options, dtype: torch.dtype) -> Job:
 
     def run() -> Tensor:
         mean, std = model.encode_statistics(sound)
-        return model.sample(mean, std, torch.randn_like(mean))
+        return mean + std * torch.randn_like(mean)
 
     return Job(run, prepare=lambda: torch.manual_seed(0))
 

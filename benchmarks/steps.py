@@ -28,8 +28,9 @@ from audiox_core.demo import demo_path
 from audiox_core.lengths import LATENT_FRAMES
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.sampling import v_scalings
-from audiox_core.sampling.presets import REFERENCE, RunSettings, V, resolve_settings
-from audiox_core.sampling.run import Known, guided, run_sampler
+from audiox_core.sampling.objectives import V
+from audiox_core.sampling.presets import REFERENCE, RunSettings, resolve_settings
+from audiox_core.sampling.run import guided, run_sampler
 from training.evaluation import cases, judge, measures
 from training.world.scenes import Scene
 
@@ -160,7 +161,7 @@ class FrameMixture:
         """Latents of a run as the pipeline does it, and how often the network was evaluated."""
         self.evaluations = 0
         nothing = torch.zeros(1, self.CHANNELS, LATENT_FRAMES)
-        return run_sampler(guided(self.velocity, settings), V, settings, seeds, Known(nothing)), self.evaluations
+        return run_sampler(guided(self.velocity, settings), V, settings, seeds, nothing), self.evaluations
 
 
 def print_v(seeds: Sequence[int]) -> None:

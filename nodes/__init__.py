@@ -1,4 +1,4 @@
-"""The ComfyUI side: schemas, and adapters that hand the work to audiox_core or to ComfyUI."""
+"""The ComfyUI side: node schemas, and adapters between audiox_core and ComfyUI."""
 
 from comfy_api.latest import ComfyExtension, io
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import node_helpers
 import torch
 
-from .adapters.network import PRESENT
+from ..audiox_core.models.shapes import TOKEN_WIDTH
+from .keys import PRESENT
 
 
 def without_text() -> list:
-    """A prompt without text: one zero token, which the model takes as none whatever its width."""
-    return [[torch.zeros(1, 1, 768), {PRESENT: torch.ones(1, 1)}]]
+    """A prompt without text: one zero token, which a model of any width takes as no text."""
+    return [[torch.zeros(1, 1, TOKEN_WIDTH), {PRESENT: torch.ones(1, 1)}]]
 
 
 def with_text(conditioning: list | None, text: list) -> list:
-    """The text of `text`, as ComfyUI's CLIP encoded it, on top of what `conditioning` carries already."""
+    """The text of `text`, as ComfyUI's CLIP encoded it, added to what `conditioning` carries."""
     out = []
     for tokens, values in text:
         for _, carried in conditioning or [[None, {}]]:

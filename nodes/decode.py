@@ -1,21 +1,21 @@
-"""Latent to sound."""
+"""Decode a latent to sound."""
 
 from __future__ import annotations
 
 import time
 
+import comfy.sd
 import torch
 from comfy_api.latest import io
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import LONGEST_SECONDS, samples_from_seconds, samples_of_latent
+from ..audiox_core.lengths import samples_from_seconds, samples_of_latent
 from ..audiox_core.measure.loudness import GATE, loudness
 from ..audiox_core.media.decoding import decode_loop, decode_part
 from ..audiox_core.media.levels import limit_peak
 from ..audiox_core.media.splice import splice
-from .adapters.network import LOOP
-from .audio_input import TOOK
-from .latent import ORIGINAL, RANGES, SECONDS
+from .inputs import seconds_input
+from .keys import LOOP, ORIGINAL, RANGES, SECONDS, TOOK
 from .messages import show_on_node
 
 
@@ -27,43 +27,35 @@ class VAEDecode(io.ComfyNode):
             display_name="AudioX VAE Decode",
             category="audio/AudioX",
             description=(
-                "Decodes a latent to 44.1 kHz stereo sound of the length asked for. Loud sound is scaled down just "
-                "enough not to clip; nothing is made louder unless normalize is on. What a range left as it was comes "
-                "out to the sample."
+                "Decodes a latent to 44.1 kHz stereo audio of the requested length. Loud sound is lowered just enough "
+                "not to clip; nothing is raised unless normalize is on. Outside the ranges of AudioX Mask Time Range, "
+                "the source comes out sample for sample."
             ),
             search_aliases=["latent to audio", "vae decode audio", "audiox"],
             inputs=[
                 io.Vae.Input("vae", tooltip="From Load AudioX."),
                 io.Latent.Input("latent", tooltip="From AudioX Sample or KSampler."),
-                io.Float.Input(
-                    "seconds",
-                    optional=True,
-                    default=0.0,
-                    min=0.0,
-                    max=LONGEST_SECONDS,
-                    step=0.01,
-                    tooltip="Length of the sound; 0 takes the length set in Empty AudioX Latent.",
-                ),
+                seconds_input("seconds", "Length of the sound; 0 = the length set in Empty AudioX Latent."),
                 io.Boolean.Input(
                     "normalize",
                     optional=True,
                     default=False,
-                    tooltip="Scale each sound to full level, as upstream does; near-silence becomes loud.",
+                    tooltip="Scale each sound to full level, as the official code does; near-silence becomes loud.",
                 ),
             ],
             outputs=[
-                io.Audio.Output(tooltip="44.1 kHz stereo."),
+                io.Audio.Output(tooltip="44.1 kHz stereo audio."),
                 io.Float.Output(
                     display_name="loudness",
                     is_output_list=True,
-                    tooltip="LUFS of each sound of the batch; -70 for silence and for less than 0.4 s.",
+                    tooltip="Loudness of each sound of the batch in LUFS; -70 for silence or less than 0.4 s.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, vae, latent, seconds=0.0, normalize=False) -> io.NodeOutput:
+    def execute(cls, vae: comfy.sd.VAE, latent: dict, seconds: float = 0.0, normalize: bool = False) -> io.NodeOutput:
         samples = latent["samples"]
         if samples.ndim != 3 or samples.shape[1] != vae.latent_channels or 0 in samples.shape:
             raise AudioXError(
@@ -71,10 +63,10 @@ class VAEDecode(io.ComfyNode):
                 "connect the latent of AudioX Sample or of a KSampler with an AudioX model."
             )
         if not torch.isfinite(samples).all():
-            raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it anew.")
+            raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it again.")
         started = time.perf_counter()
-        wanted = seconds or latent.get(SECONDS)
-        length = samples_from_seconds(wanted) if wanted else samples_of_latent(samples.shape[-1])
+        requested = seconds or latent.get(SECONDS)
+        length = samples_from_seconds(requested) if requested else samples_of_latent(samples.shape[-1])
 
         def decoded(part: torch.Tensor) -> torch.Tensor:
             return vae.decode(part).movedim(-1, 1).float()  # (B, 2, samples)

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: models/audiox, models/AudioX as other packs call it, and diffusion_models."""
+"""The folders of checkpoints: models/audiox, models/AudioX as other packs call it, and diffusion_models."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FOLDER = "audiox"
 
 
 def register_folders() -> None:
-    """Make models/audiox known, and beside it folders of that name in other letters; nothing is created on disk.
+    """Register models/audiox and folders whose name differs only in case; nothing is created on disk.
 
-    Other packs keep their models in models/AudioX, and people write the name into extra_model_paths.yaml as they like.
+    Other packs keep their models in models/AudioX, and extra_model_paths.yaml may spell the name in any case.
     """
     models = Path(folder_paths.models_dir)
     ours = models / FOLDER
@@ -40,9 +40,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def checkpoint_names() -> list[str]:
-    """Files that may be AudioX checkpoints, our own folder first, then the demo; companions are left out.
+    """Files that may be AudioX checkpoints, our own folder first, the demo last; companion files are left out.
 
-    Names have forward slashes on every system, so that a workflow made on one opens on another.
+    Names have forward slashes on every system, so that a workflow saved on one opens on another.
     """
     names = [*folder_paths.get_filename_list(FOLDER), *folder_paths.get_filename_list("diffusion_models")]
     names = [name.replace(os.sep, "/") for name in names if not is_companion(name)]
@@ -50,22 +50,22 @@ def checkpoint_names() -> list[str]:
 
 
 def checkpoint_path(name: str) -> str:
-    """Full path of a listed checkpoint, the user's own before the demo.
+    """Full path of a listed checkpoint; the user's own files come before the demo.
 
     Raises:
-        AudioXError: there is none of this name; says which files there are to get.
+        AudioXError: there is none of this name; says which files to get and how.
     """
-    found = folder_paths.get_full_path(FOLDER, name)
-    if found is None and name in DEMO_NAMES.values():
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is None and name in DEMO_NAMES.values():
         return str(DEMO_FOLDER / name)
-    found = found or folder_paths.get_full_path("diffusion_models", name)
-    if found is None:
+    path = path or folder_paths.get_full_path("diffusion_models", name)
+    if path is None:
         raise AudioXError(missing(name))
-    return found
+    return path
 
 
 def missing(name: str) -> str:
-    """What to say of a checkpoint that is not there: what it is, where it comes from and the command that gets it."""
+    """Message about a missing checkpoint: what it is, where it comes from and the command that gets it."""
     pack = Path(__file__).absolute().parents[1]
     models = Path(folder_paths.models_dir, FOLDER)
     to = "" if default_folder() == models else f' --to "{models}"'

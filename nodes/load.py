@@ -1,11 +1,13 @@
-"""Load AudioX: one checkpoint in, real MODEL, VAE and CLIP out, and the video encoders."""
+"""Load AudioX: from one checkpoint ComfyUI's own MODEL, VAE and CLIP, and the video encoders."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.sd
 import folder_paths
 import torch
 from comfy_api.latest import io
@@ -37,22 +39,24 @@ FROM_CHECKPOINT = "from checkpoint"
 
 _TURBO = RELEASES["turbo"]
 GET_THEM = (
-    f"AudioX-Turbo is {gigabytes(_TURBO.size)} of {_TURBO.model.repository.page} and {T5_FILES[0].repository.page} "
-    f"and goes into {MODELS_FOLDER}/{_TURBO.folder}; `python -m audiox_core download turbo`, run in the pack's folder, "
-    "gets it."
+    "To get AudioX-Turbo, run `python -m audiox_core download turbo` in the pack's folder: "
+    f"{gigabytes(_TURBO.size)} from {_TURBO.model.repository.page} and {T5_FILES[0].repository.page} go into "
+    f"{MODELS_FOLDER}/{_TURBO.folder}."
 )
 
 
-def load_model(path: str, options: dict, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
+def load_model(path: str, options: dict[str, Any], disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
     """The MODEL of a checkpoint. options: `variant` (or None) and `dtype` (or None for ComfyUI's choice)."""
     return patcher_from(open_checkpoint(path, variant=options["variant"]), path, options, disable_dynamic)
 
 
-def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynamic: bool = False):
-    """Follows core's load_diffusion_model_state_dict, for a family that core does not list.
+def patcher_from(
+    checkpoint: Checkpoint, path: str, options: dict[str, Any], disable_dynamic: bool = False
+) -> comfy.model_patcher.ModelPatcher:
+    """Follows core's load_diffusion_model_state_dict, for a model family that core does not list.
 
-    The model is built without memory and takes the tensors as they come from the file, each in its final type: at
-    no time are there two copies of the weights.
+    The model is built on the meta device and takes the tensors as they come from the file, each in its final type:
+    there are never two copies of the weights.
     """
     management = comfy.model_management
     config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant, checkpoint.guidance)
@@ -78,7 +82,7 @@ def patcher_from(checkpoint: Checkpoint, path: str, options: dict, disable_dynam
 
 
 def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, by_hand: bool) -> None:
-    """What the command line would plan on this machine; ComfyUI's own manager decides."""
+    """Log what the command line would plan on this machine; here ComfyUI's own manager decides."""
     try:
         found = plan_memory(
             ModelFootprint.of(checkpoint), Workload(video=True), detect(device), None, dtypes_of(dtype, device)
@@ -86,11 +90,11 @@ def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, b
         report = plan_report(found, by_hand=by_hand)
     except AudioXError as error:
         report = str(error)
-    logging.debug("AudioX without ComfyUI would be planned like this; ComfyUI manages memory by itself.\n%s", report)
+    logging.debug("The command line would plan memory like this; ComfyUI manages it by itself.\n%s", report)
 
 
 def dtypes_of(dtype: torch.dtype, device: torch.device) -> Dtypes:
-    """The types that ComfyUI runs a model's parts in."""
+    """The types in which ComfyUI runs a model's components."""
     return Dtypes(dtype, comfy.model_management.text_encoder_dtype(device), torch.float32)
 
 
@@ -102,64 +106,73 @@ class Load(io.ComfyNode):
             display_name="Load AudioX",
             category="audio/AudioX",
             description=(
-                "Opens AudioX-Turbo, its teacher AudioX-Base, AudioX, AudioX-MAF or AudioX-MAF-MMDiT, as released or "
-                "converted, and gives a MODEL, a VAE, a text encoder and the video encoders. The released weights are "
-                f"licensed CC-BY-NC 4.0 (no commercial use); the sound of Turbo and Base is watermarked. {GET_THEM} "
-                "The demo that comes with the pack is a toy of our own for trying out graphs."
+                "Loads AudioX-Turbo, its teacher AudioX-Base, AudioX, AudioX-MAF or AudioX-MAF-MMDiT, as released or "
+                "converted: MODEL, VAE, text encoder and video encoders. To try graphs without a download, choose the "
+                f"demo, a tiny model of our own that comes with the pack. {GET_THEM} The released weights are licensed "
+                "CC-BY-NC 4.0 (no commercial use); sound from Turbo and Base is watermarked."
             ),
             search_aliases=["audiox", "text to audio", "video to audio", "foley", "sound effects", "music"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
                     options=checkpoint_names(),
-                    tooltip="A model file in models/audiox or models/diffusion_models; its VAE and Synchformer are "
+                    tooltip="A model file in models/audiox or models/diffusion_models. Its VAE and Synchformer are "
                     "found beside it, in the released folder layout, or inside a converted file. Only the demo here? "
-                    "This node's description says how to get the released weights.",
+                    "See this node's description.",
                 ),
                 io.Combo.Input(
                     "variant",
                     optional=True,
                     options=["auto", *VARIANTS],
-                    tooltip="Turbo (4 steps, no guidance), its teacher Base and AudioX-MAF-MMDiT have the same "
-                    "tensors. auto reads the file's metadata, its name and its config.json and says so when they do "
-                    "not tell. AudioX-MAF and the first AudioX (v1) are known by their tensors.",
+                    tooltip="auto recognises AudioX-MAF and v1 (the first AudioX) by their tensors; Turbo, its teacher "
+                    "Base and AudioX-MAF-MMDiT by the file's metadata, its name or its config.json, and says if it "
+                    "cannot tell.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
                     optional=True,
                     options=list(WEIGHT_DTYPES),
                     advanced=True,
-                    tooltip="Precision of the transformer's weights. default lets ComfyUI choose for this device.",
+                    tooltip="Precision of the transformer's weights; default lets ComfyUI choose for this device.",
                 ),
                 io.Combo.Input(
                     "text_encoder",
                     optional=True,
                     options=[FROM_CHECKPOINT, *folder_paths.get_filename_list("text_encoders")],
-                    tooltip="T5-base. from checkpoint: the one in a converted file, or in a folder t5-base beside the "
-                    "model. Or a T5-base file of models/text_encoders; a CLIPLoader of type stable_audio does as well.",
+                    tooltip="T5-base. from checkpoint: in a converted file, or in a t5-base folder beside the model. "
+                    "Or choose a T5-base file from models/text_encoders. A CLIPLoader of type stable_audio works too.",
                 ),
             ],
             outputs=[
                 io.Model.Output(tooltip="The transformer with its prompt fusion, for AudioX Sample or KSampler."),
                 io.Vae.Output(tooltip="The audio VAE, for decoding and for audio prompts."),
-                io.Clip.Output(tooltip="The T5 text encoder; nothing when there is none."),
+                io.Clip.Output(tooltip="The T5 text encoder; empty if there is none."),
                 VideoEncoderType.Output(
                     display_name="video_encoder",
-                    tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; nothing when there is none.",
+                    tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; empty if a file is missing.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint) -> bool | str:
-        """In place of ComfyUI's "value not in list", which helps nobody to a file of 10 GB. None is a linked input."""
+    def validate_inputs(cls, checkpoint: str | None) -> bool | str:
+        """Replaces ComfyUI's "value not in list" with download instructions. None: the input is linked."""
         return checkpoint is None or checkpoint in checkpoint_names() or missing(str(checkpoint))
 
     @classmethod
-    def execute(cls, checkpoint, variant="auto", weight_dtype="default", text_encoder=FROM_CHECKPOINT) -> io.NodeOutput:
+    def execute(
+        cls,
+        checkpoint: str,
+        variant: str = "auto",
+        weight_dtype: str = "default",
+        text_encoder: str = FROM_CHECKPOINT,
+    ) -> io.NodeOutput:
         path = checkpoint_path(checkpoint)
-        options = {"variant": None if variant == "auto" else variant, "dtype": WEIGHT_DTYPES[weight_dtype]}
+        options: dict[str, Any] = {
+            "variant": None if variant == "auto" else variant,
+            "dtype": WEIGHT_DTYPES[weight_dtype],
+        }
         opened = open_checkpoint(path, variant=options["variant"])
         opened.require("vae")
         model = patcher_from(opened, path, options)
@@ -169,7 +182,7 @@ class Load(io.ComfyNode):
 
 
 def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) -> str:
-    """A MODEL in a few words: variant, precision, size of the weights, memory of a run that streams nothing."""
+    """A MODEL in a few words: variant, precision, size of the weights, and memory of a run without streaming."""
     dtype = patcher.model.get_dtype()
     precision = next((name for name, known in WEIGHT_DTYPES.items() if known == dtype), str(dtype))
     need = needed(checkpoint, dtype, patcher.load_device)
@@ -178,24 +191,25 @@ def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) 
 
 
 def needed(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes of a device for one sound of 10 s to a video, with the guidance that the model asks for."""
-    cfg = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance).cfg
-    job = Workload(video=True, rows=1 if cfg == 1 else 2)
+    """Device memory in bytes for 10 s of sound to a video, with the model's own guidance."""
+    settings = resolve_settings(checkpoint.variant, guidance=checkpoint.guidance)
+    job = Workload(video=True, rows=settings.evaluations)
     return largest_need(ModelFootprint.of(checkpoint), job, dtypes_of(dtype, device), device)
 
 
 def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:
-    """The text encoder of a checkpoint anew, as conditioning hooks and device choosers ask for it."""
+    """The text encoder of a checkpoint once more, as conditioning hooks and device choosers request it."""
     return t5_of(open_checkpoint(path, variant=variant), disable_dynamic).patcher
 
 
-def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False):
-    state_dict, tokenizer = checkpoint.state_dict("t5"), checkpoint.tokenizer_json()
+def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False) -> comfy.sd.CLIP:
+    state_dict = checkpoint.state_dict("t5")
+    tokenizer = checkpoint.tokenizer_json() if "tokenizer" in checkpoint.parts else None
     return load_text_encoder(checkpoint.sizes["t5"], state_dict, tokenizer, disable_dynamic)
 
 
-def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str):
-    """CLIP of a checkpoint or of a chosen file; None when there is none, which Encode Text Prompt explains."""
+def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str) -> comfy.sd.CLIP | None:
+    """CLIP of a checkpoint or of a chosen file; None if there is none, which Encode Text Prompt explains."""
     if choice != FROM_CHECKPOINT:
         return load_text_encoder_file(folder_paths.get_full_path_or_raise("text_encoders", choice))
     if "t5" not in checkpoint.parts:
@@ -206,7 +220,7 @@ def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str):
 
 
 def video_encoder_of(checkpoint: Checkpoint) -> VideoEncoder | None:
-    """Video encoders of a checkpoint; None when a file of theirs is not there, which Encode Video Prompt explains."""
+    """Video encoders of a checkpoint; None if a file of theirs is missing, which Encode Video Prompt explains."""
     if not set(checkpoint.video_encoders()) <= set(checkpoint.parts):
         return None
     return VideoEncoder(checkpoint)

@@ -1,4 +1,4 @@
-"""Saying something about a run that is no error."""
+"""Messages about a run that are not errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from comfy_api.latest import ui
 
 
 def show_on_node(node_id: str, text: str) -> None:
-    """Write a line on a node of the page that queued the prompt."""
-    from server import PromptServer  # there is none where the pack is imported without one
+    """Write a line on a node, in the page that queued the prompt."""
+    from server import PromptServer  # absent where the pack is imported without a server
 
     PromptServer.instance.send_progress_text(text, node_id, PromptServer.instance.client_id)
 

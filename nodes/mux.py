@@ -1,18 +1,20 @@
-"""Sound onto a video, without encoding the pictures again."""
+"""Add sound to a video without re-encoding its video stream."""
 
 from __future__ import annotations
 
 import logging
 import os
 import uuid
+from io import BytesIO
 from typing import get_args
 
 import folder_paths
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import Input, InputImpl, io
 
-from ..audiox_core.media.mix import Mode
-from ..audiox_core.media.mux import MP4_FAMILY, mux_video
+from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
+from ..audiox_core.request import MixMode
 from .audio_input import require_audio
+from .inputs import DAY, seconds_input
 from .video import interruptible, untrimmed_file
 
 
@@ -24,18 +26,18 @@ class MuxVideo(io.ComfyNode):
             display_name="AudioX Mux Video",
             category="audio/AudioX",
             description=(
-                "Puts sound onto a video. The video's pictures are copied as they are: no loss, no waiting. A trimmed "
-                "video, or one made from images, is encoded once by ComfyUI first."
+                "Adds sound to a video. The video stream is copied, not re-encoded: no loss, no waiting. A trimmed "
+                "video, or one built from images, is first encoded once by ComfyUI."
             ),
             search_aliases=["add audio to video", "combine audio video", "soundtrack", "merge", "audiox"],
             inputs=[
-                io.Video.Input("video", tooltip="The video to put the sound on."),
-                io.Audio.Input("audio", tooltip="The sound; of a batch the first."),
+                io.Video.Input("video", tooltip="The video to add the sound to."),
+                io.Audio.Input("audio", tooltip="The sound to add; only the first item of a batch is used."),
                 io.Combo.Input(
                     "mode",
                     optional=True,
-                    options=list(get_args(Mode)),
-                    tooltip="replace the video's own sound, mix both, or duck: lower its own while the new one plays.",
+                    options=list(get_args(MixMode)),
+                    tooltip="replace the video's sound, mix both, or duck: lower the old one while the new one plays.",
                 ),
                 io.Float.Input(
                     "gain_db",
@@ -44,36 +46,20 @@ class MuxVideo(io.ComfyNode):
                     min=-60.0,
                     max=24.0,
                     step=0.1,
-                    tooltip="Level of the new sound in decibels.",
+                    tooltip="Gain of the new sound in decibels.",
                 ),
-                io.Float.Input(
+                seconds_input(
                     "offset",
-                    optional=True,
-                    default=0.0,
-                    min=-86400.0,
-                    max=86400.0,
-                    step=0.01,
-                    tooltip="Second of the video at which the sound starts; negative cuts the sound's beginning.",
+                    "Where in the video the sound starts, in seconds. Negative values cut off its beginning.",
+                    min=-DAY,
+                    max=DAY,
                 ),
-                io.Float.Input(
-                    "start",
-                    optional=True,
-                    default=0.0,
-                    min=0.0,
-                    max=86400.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Second of the video at which the result begins.",
-                ),
-                io.Float.Input(
+                seconds_input("start", "Where in the video the result begins, in seconds.", max=DAY, advanced=True),
+                seconds_input(
                     "duration",
-                    optional=True,
-                    default=0.0,
-                    min=0.0,
-                    max=86400.0,
-                    step=0.01,
+                    "Length of the result in seconds; 0 = to the end of the video.",
+                    max=DAY,
                     advanced=True,
-                    tooltip="Length of the result in seconds; 0 keeps the video's.",
                 ),
                 io.Float.Input(
                     "loudness",
@@ -82,15 +68,24 @@ class MuxVideo(io.ComfyNode):
                     min=-70.0,
                     max=0.0,
                     step=0.1,
-                    tooltip="LUFS to bring the new sound to, as far as peaks allow: -23 broadcast, -14 stream; 0: off.",
+                    tooltip="Target loudness of the new sound in LUFS, as far as peaks allow: -23 for broadcast, -14 "
+                    "for streaming; 0 = off.",
                 ),
             ],
-            outputs=[io.Video.Output(tooltip="The video with the sound, for Save Video.")],
+            outputs=[io.Video.Output(tooltip="The video with the new sound, for Save Video.")],
         )
 
     @classmethod
     def execute(
-        cls, video, audio, mode="replace", gain_db=0.0, offset=0.0, start=0.0, duration=0.0, loudness=0.0
+        cls,
+        video: Input.Video,
+        audio: dict,
+        mode: MixMode = "replace",
+        gain_db: float = 0.0,
+        offset: float = 0.0,
+        start: float = 0.0,
+        duration: float = 0.0,
+        loudness: float = 0.0,
     ) -> io.NodeOutput:
         require_audio(audio)
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
@@ -102,25 +97,22 @@ class MuxVideo(io.ComfyNode):
                 audio["sample_rate"],
                 path,
                 mode=mode,
-                gain_db=gain_db,
-                offset=offset,
-                start=start,
-                duration=duration or None,
+                placement=SoundPlacement(offset, gain_db, loudness or None),
+                cut=Cut(start, duration or None),
                 subtitles=keeps_subtitles(source),
-                loudness=loudness or None,
                 progress=interruptible,
             )
         return io.NodeOutput(InputImpl.VideoFromFile(path))
 
 
 def temporary_path() -> str:
-    """Path of a new mp4, as Save Video writes, in the temp folder, which ComfyUI empties when it starts and stops."""
+    """Path of a new mp4, the format of Save Video, in the temp folder, which ComfyUI empties on start and stop."""
     return os.path.join(folder_paths.get_temp_directory(), f"audiox_{uuid.uuid4().hex}.mp4")
 
 
-def keeps_subtitles(source) -> bool:
-    """Whether the subtitles of a video can go into an mp4 as they are: those of the mp4 family can."""
-    fits = not isinstance(source, str) or os.path.splitext(source)[1].lower() in MP4_FAMILY
-    if not fits:
-        logging.info("AudioX Mux Video writes mp4; subtitles of %s, if any, are left out.", os.path.basename(source))
-    return fits
+def keeps_subtitles(source: str | BytesIO) -> bool:
+    """Whether an mp4 can take the video's subtitles unchanged: those of the mp4 family it can."""
+    if not isinstance(source, str) or os.path.splitext(source)[1].lower() in MP4_FAMILY:
+        return True
+    logging.info("AudioX Mux Video writes mp4: any subtitles of %s are left out.", os.path.basename(source))
+    return False

@@ -1,4 +1,4 @@
-"""Where a sound comes from: the text, seed and model that a ComfyUI prompt names upstream of a node."""
+"""Where a sound comes from: the text, seed and model named in a ComfyUI prompt before a node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Graph = Mapping[str, Mapping[str, Any]]
 
 
 class Provenance(NamedTuple):
-    """What the nodes that made a sound were given; empty where the graph does not say."""
+    """What the nodes behind a sound were given; empty where the graph does not say."""
 
     text: str = ""
     seed: int | None = None
@@ -18,7 +18,7 @@ class Provenance(NamedTuple):
 
 
 def find_provenance(graph: Graph, node_id: str) -> Provenance:
-    """The text, seed and model behind a node, each from the nearest node upstream that names one.
+    """The text, seed and model behind a node, each from the nearest node before it that names one.
 
     Core's samplers and loaders count as ours do. The text is that of the positive prompt.
     """
@@ -30,18 +30,18 @@ def find_provenance(graph: Graph, node_id: str) -> Provenance:
 
 
 def first_value(graph: Graph, node_id: str, names: tuple[str, ...], kind: type) -> Any:
-    """The nearest input of one of these names and of this type, at the node or upstream; None when there is none."""
-    found = (literal(graph, inputs[name]) for inputs in upstream(graph, node_id) for name in names if name in inputs)
-    return next((value for value in found if isinstance(value, kind)), None)
+    """The nearest input of one of these names and of this type, at the node or before it; None if there is none."""
+    values = (literal(graph, inputs[name]) for inputs in ancestors(graph, node_id) for name in names if name in inputs)
+    return next((value for value in values if isinstance(value, kind)), None)
 
 
 def first_link(graph: Graph, node_id: str, names: tuple[str, ...]) -> str | None:
     """The node behind the nearest linked input of one of these names."""
-    linked = (linked_node(inputs.get(name)) for inputs in upstream(graph, node_id) for name in names)
+    linked = (linked_node(inputs.get(name)) for inputs in ancestors(graph, node_id) for name in names)
     return next((node for node in linked if node is not None), None)
 
 
-def upstream(graph: Graph, node_id: str) -> Iterator[Mapping[str, Any]]:
+def ancestors(graph: Graph, node_id: str) -> Iterator[Mapping[str, Any]]:
     """Inputs of a node and of all nodes it depends on, nearest first."""
     waiting, seen = [node_id], {node_id}
     for each in waiting:  # grows while it is read
@@ -60,6 +60,6 @@ def linked_node(value: Any) -> str | None:
 
 
 def literal(graph: Graph, value: Any) -> Any:
-    """A plain value, also where a primitive node holds it."""
+    """A plain value, or the one that a linked primitive node holds."""
     source = linked_node(value)
     return value if source is None else graph.get(source, {}).get("inputs", {}).get("value")

@@ -1,11 +1,14 @@
-"""Sampling."""
+"""Generate a latent with the model's own sampler and settings."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.samplers
 import comfy.utils
 import latent_preview
@@ -16,11 +19,12 @@ from comfy_api.latest import io
 
 from ..audiox_core import sampling
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import whole_frames
 from ..audiox_core.release.variants import SAMPLERS
-from ..audiox_core.sampling.presets import OBJECTIVES, PRESETS, REFERENCE, Objective, RunSettings, resolve_settings
-from .adapters.network import LOOP, PRESENT, AudioXModel
-from .audio_input import TOOK
+from ..audiox_core.sampling.objectives import OBJECTIVES, Objective
+from ..audiox_core.sampling.presets import PRESETS, REFERENCE, RunSettings, resolve_settings
+from ..audiox_core.sampling.windows import pad_to_windows
+from .adapters.network import AudioXModel
+from .keys import LOOP, PRESENT, TOOK
 
 
 class Sample(io.ComfyNode):
@@ -32,21 +36,21 @@ class Sample(io.ComfyNode):
             display_name="AudioX Sample",
             category="audio/AudioX",
             description=(
-                f"Makes the sound's latent. Left at 0 and auto it does what the loaded model needs: Turbo "
-                f"{turbo.steps} steps without guidance, Base {base.steps} steps with guidance {base.cfg:g}, the "
-                f"others {REFERENCE.steps} steps with guidance {REFERENCE.cfg:g}. The noise comes from the CPU, so a "
-                "seed means the same sound on every device."
+                f"Generates the audio latent. 0 and auto use the model's recommended settings: Turbo {turbo.steps} "
+                f"steps without guidance, Base {base.steps} steps with guidance {base.cfg:g}, the others "
+                f"{REFERENCE.steps} steps with guidance {REFERENCE.cfg:g}. The noise is drawn on the CPU, so a seed "
+                "gives the same sound on every device."
             ),
             search_aliases=["sampler", "generate audio", "audiox"],
             inputs=[
                 io.Model.Input("model", tooltip="From Load AudioX."),
                 io.Conditioning.Input("positive", tooltip="The prompt, from the AudioX encode nodes."),
-                io.Latent.Input("latent", tooltip="From Empty AudioX Latent."),
+                io.Latent.Input("latent", tooltip="From Empty AudioX Latent, or a sound from AudioX VAE Encode."),
                 io.Conditioning.Input(
                     "negative",
                     optional=True,
-                    tooltip="What guidance shall avoid, not for Turbo. Without it guidance works against no prompt at "
-                    "all, as upstream does.",
+                    tooltip="What to avoid; ignored by Turbo. If unconnected, guidance contrasts with no prompt at "
+                    "all, as in the official code.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -54,7 +58,7 @@ class Sample(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The noise. Changing only this encodes nothing again.",
+                    tooltip="Random seed. Changing it reuses the encoded prompts.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -62,7 +66,7 @@ class Sample(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1000,
-                    tooltip=f"0 takes the model's own: {turbo.steps} for Turbo, {base.steps} for Base, "
+                    tooltip=f"Sampling steps. 0 = the model's own: {turbo.steps} for Turbo, {base.steps} for Base, "
                     f"{REFERENCE.steps} for the others.",
                 ),
                 io.Float.Input(
@@ -72,16 +76,16 @@ class Sample(io.ComfyNode):
                     min=0.0,
                     max=30.0,
                     step=0.1,
-                    tooltip=f"Guidance. 0 takes the model's own: none (1) for Turbo, which was distilled with it and "
-                    f"takes no other value; {base.cfg:g} for Base, {REFERENCE.cfg:g} for the others.",
+                    tooltip=f"Guidance scale. 0 = the model's own: {base.cfg:g} for Base, {REFERENCE.cfg:g} for the "
+                    "others. Turbo was distilled with guidance and accepts only 1 (none).",
                 ),
                 io.Combo.Input(
                     "sampler",
                     optional=True,
                     options=["auto", *SAMPLERS],
                     advanced=True,
-                    tooltip="renoise is Turbo's (KSampler calls it lcm), euler is Base's, dpmpp-3m-sde that of the "
-                    "others, for which the ones after it are too; auto takes the model's own.",
+                    tooltip="auto = the model's own. renoise: Turbo (lcm in KSampler). euler: Base. dpmpp-3m-sde and "
+                    "the rest: AudioX, AudioX-MAF, AudioX-MAF-MMDiT.",
                 ),
                 io.Float.Input(
                     "denoise",
@@ -91,7 +95,7 @@ class Sample(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="Below 1 starts from the latent given, noised to this level, for variations of a sound.",
+                    tooltip="Below 1, starts from the input latent noised to this level, to vary a sound.",
                 ),
                 io.Float.Input(
                     "cfg_rescale",
@@ -101,8 +105,8 @@ class Sample(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="Above 0 keeps strong guidance from exaggerating: how far its output is scaled back to the "
-                    "deviation of the unguided one.",
+                    tooltip="Keeps strong guidance from exaggerating: how far its output is scaled back to the "
+                    "unguided deviation. 0 = off.",
                 ),
                 io.Float.Input(
                     "video_cfg",
@@ -112,27 +116,27 @@ class Sample(io.ComfyNode):
                     max=30.0,
                     step=0.1,
                     advanced=True,
-                    tooltip="How strongly the video, image and audio prompts count, apart from the text, which cfg "
-                    "then is for. 0 takes cfg for all. Costs a third evaluation a step; needs guidance.",
+                    tooltip="Separate guidance scale for video, image and audio; cfg then applies to the text only. "
+                    "0 = cfg for all. Needs guidance; costs a third evaluation per step.",
                 ),
             ],
-            outputs=[io.Latent.Output(tooltip="The sound's latent, for AudioX VAE Decode or VAE Decode Audio.")],
+            outputs=[io.Latent.Output(tooltip="The audio latent, for AudioX VAE Decode or VAE Decode Audio.")],
         )
 
     @classmethod
     def execute(
         cls,
-        model,
-        positive,
-        latent,
-        seed,
-        negative=None,
-        steps=0,
-        cfg=0.0,
-        sampler="auto",
-        denoise=1.0,
-        cfg_rescale=0.0,
-        video_cfg=0.0,
+        model: comfy.model_patcher.ModelPatcher,
+        positive: list,
+        latent: dict,
+        seed: int,
+        negative: list | None = None,
+        steps: int = 0,
+        cfg: float = 0.0,
+        sampler: str = "auto",
+        denoise: float = 1.0,
+        cfg_rescale: float = 0.0,
+        video_cfg: float = 0.0,
     ) -> io.NodeOutput:
         if not isinstance(model.model, AudioXModel):
             raise AudioXError(
@@ -177,41 +181,41 @@ def check_latent(latent: dict) -> None:
     """AudioXError for a latent that cannot be sampled."""
     samples, mask = latent["samples"], latent.get("noise_mask")
     if 0 in samples.shape:
-        raise AudioXError(f"The latent is empty, its shape is {list(samples.shape)}: use Empty AudioX Latent.")
+        raise AudioXError(f"The latent is empty (shape {list(samples.shape)}): use Empty AudioX Latent.")
     if not torch.isfinite(samples).all():
-        raise AudioXError("The latent holds values that are not finite (NaN or infinite): remake it.")
+        raise AudioXError("The latent holds values that are not finite (NaN or infinite): generate it again.")
     if mask is not None and mask.ndim != 3:
         raise AudioXError(
-            f"The latent's noise mask has the shape {list(mask.shape)}, which is a picture's: mark a range of a sound "
-            "with AudioX Mask Time Range, not with Set Latent Noise Mask."
+            f"The latent's noise mask has the shape {list(mask.shape)}, which is that of an image: mark a range of the "
+            "sound with AudioX Mask Time Range, not with Set Latent Noise Mask."
         )
 
 
 def whole(latent: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Samples and noise mask, padded with sound to make up to a length that windows have; a loop stays as it is."""
+    """Samples and noise mask, padded to whole windows with frames to generate; a loop keeps its length."""
     samples, mask = latent["samples"], latent.get("noise_mask")
-    frames = samples.shape[-1]
-    missing = 0 if latent.get(LOOP) or samples.ndim != 3 else whole_frames(frames) - frames
     if mask is not None:
-        mask = F.pad(F.interpolate(mask.float(), frames), (0, missing), value=1.0)
-    return F.pad(samples, (0, missing)), mask
+        mask = F.interpolate(mask.float(), samples.shape[-1])
+    return (samples, mask) if latent.get(LOOP) or samples.ndim != 3 else pad_to_windows(samples, mask)
 
 
-class ApartGuider(comfy.samplers.CFGGuider):
-    """Guidance with a scale of its own for video and audio; see `sampling.away_from`."""
+class SeparateScalesGuider(comfy.samplers.CFGGuider):
+    """Guidance with a separate scale for video and audio; see `sampling.with_separate_scales`."""
 
-    def __init__(self, model, video_scale: float) -> None:
+    def __init__(self, model: comfy.model_patcher.ModelPatcher, video_scale: float) -> None:
         super().__init__(model)
         self.video_scale = video_scale
 
-    def predict_noise(self, x, timestep, model_options=None, seed=None):
+    def predict_noise(
+        self, x: torch.Tensor, timestep: torch.Tensor, model_options: dict | None = None, seed: int | None = None
+    ) -> torch.Tensor:
         conds = [self.conds[name] for name in ("negative", "middle", "positive")]
         options = {} if model_options is None else model_options
-        away, between, towards = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        negative, without_text, positive = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
         return comfy.samplers.cfg_function(
             self.inner_model,
-            towards,
-            sampling.away_from(between, away, self.cfg, self.video_scale),
+            positive,
+            sampling.with_separate_scales(without_text, negative, self.cfg, self.video_scale),
             self.cfg,
             x,
             timestep,
@@ -222,15 +226,21 @@ class ApartGuider(comfy.samplers.CFGGuider):
 
 
 def guider_for(
-    model, positive: list, negative: list | None, settings: RunSettings, objective: Objective, *, loop: bool
+    model: comfy.model_patcher.ModelPatcher,
+    positive: list,
+    negative: list | None,
+    settings: RunSettings,
+    objective: Objective,
+    *,
+    loop: bool,
 ) -> comfy.samplers.CFGGuider:
     """ComfyUI's guidance for a run."""
     if settings.cfg == 1 and negative is not None:
-        logging.warning("AudioX Sample leaves the negative prompt out: it counts only with guidance (cfg above 1).")
+        logging.warning("AudioX Sample ignores the negative prompt: it needs guidance (cfg above 1).")
     conds = {"positive": positive}
     if settings.cfg != 1:  # without guidance the negative prompt is not even fused
         conds["negative"] = zeroed(positive) if negative is None else negative
-    if settings.guided_apart:
+    if settings.scales_separately:
         conds["middle"] = without_words(positive)
     if loop or settings.rescale:
         model = model.clone()
@@ -239,7 +249,8 @@ def guider_for(
         conds = {name: node_helpers.conditioning_set_values(entries, {LOOP: True}) for name, entries in conds.items()}
     if settings.rescale and settings.cfg != 1:
         model.set_model_sampler_cfg_function(rescaled(objective, settings.rescale))
-    guider = ApartGuider(model, settings.video_cfg) if settings.guided_apart else comfy.samplers.CFGGuider(model)
+    video_cfg = settings.video_cfg if settings.scales_separately else None
+    guider = comfy.samplers.CFGGuider(model) if video_cfg is None else SeparateScalesGuider(model, video_cfg)
     guider.set_cfg(settings.cfg)
     guider.inner_set_conds(conds)
     return guider
@@ -251,36 +262,43 @@ def without_words(conditioning: list) -> list:
 
 
 def zeroed(conditioning: list) -> list:
-    """The unconditional prompt, as ConditioningZeroOut makes it."""
+    """The unconditional prompt, as ConditioningZeroOut gives it."""
     return [[torch.zeros_like(tokens), {PRESENT: torch.zeros(1, 1)}] for tokens, _ in conditioning]
 
 
-def rescaled(objective: Objective, share: float):
-    """Guidance with its deviation kept, as ComfyUI lets a model replace its guidance.
+def rescaled(objective: Objective, share: float) -> Callable[[dict], torch.Tensor]:
+    """Guidance that keeps the deviation, in the form in which ComfyUI lets a model replace its guidance.
 
-    ComfyUI guides estimates; what is rescaled is their part that comes from the network.
+    ComfyUI guides estimates; rescaled is the share of them that comes from the network.
     """
 
     def guide(args: dict) -> torch.Tensor:
         x, sigma = args["input"], args["sigma"].flatten()[0].item()
-        known = objective.skip(sigma) * x
-        towards, away = args["cond_denoised"] - known, args["uncond_denoised"] - known
+        skip = objective.skip_scale(sigma) * x
+        towards, away = args["cond_denoised"] - skip, args["uncond_denoised"] - skip
         guided = away + args["cond_scale"] * (towards - away)
-        return x - (known + sampling.rescale_guidance(guided, towards, share))
+        return x - (skip + sampling.rescale_guidance(guided, towards, share))
 
     return guide
 
 
-def comfy_sampler(sampler: sampling.Sampler, noise: sampling.Noise):
-    """A core sampler under the call that ComfyUI's KSAMPLER makes."""
+def comfy_sampler(sampler: sampling.Sampler, noise: sampling.Noise) -> Callable[..., torch.Tensor]:
+    """One of our samplers, called as ComfyUI's KSAMPLER calls its own."""
 
-    def run(model, x, sigmas, extra_args=None, callback=None, disable=None):
-        extra_args = extra_args or {}
+    def run(
+        model: Callable[..., torch.Tensor],
+        x: torch.Tensor,
+        sigmas: torch.Tensor,
+        extra_args: dict[str, Any] | None = None,
+        callback: Callable[[dict], None] | None = None,
+        disable: bool | None = None,
+    ) -> torch.Tensor:
+        options = extra_args or {}
 
-        def denoise(x, sigma):
-            return model(x, x.new_full((x.shape[0],), sigma), **extra_args)
+        def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
+            return model(x, x.new_full((x.shape[0],), sigma), **options)
 
-        def report(step, steps, denoised):
+        def report(step: int, steps: int, denoised: torch.Tensor) -> None:
             if callback is not None:
                 callback({"i": step, "denoised": denoised, "x": denoised, "sigma": sigmas[step]})
 

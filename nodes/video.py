@@ -20,7 +20,7 @@ from ..audiox_core.media.frames import FrameRequest, frames_from_images, read_cl
 
 
 def made_of_tensors(video: Input.Video) -> bool:
-    """Whether the video exists as images only (CreateVideo): its stream source would be an encoding made for us."""
+    """Whether the video exists as images only (CreateVideo): asking for its stream would encode it first."""
     return type(video).get_stream_source is Input.Video.get_stream_source
 
 
@@ -32,9 +32,9 @@ def trim_window(video: Input.Video) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Footage:
-    """A video or images to look at. read(start) gives uint8 frames (N, 3, size, size) of each request.
+    """A video or images to encode. read(start) gives uint8 frames (N, 3, size, size) for each request.
 
-    seconds: its length; None for a single picture, which has none.
+    seconds: its length; None for a single image, which has none.
     """
 
     read: Callable[[float], tuple[torch.Tensor, ...]]
@@ -43,7 +43,7 @@ class Footage:
 
 @contextlib.contextmanager
 def video_footage(video: Input.Video, requests: Sequence[FrameRequest], stride_sampling: bool) -> Iterator[Footage]:
-    """A video as trimmed; readable inside the block."""
+    """A video within its trim window; readable inside the block."""
     if made_of_tensors(video):
         parts = video.get_components()
         yield image_footage(parts.images, parts.frame_rate, requests, stride_sampling)
@@ -67,7 +67,7 @@ def video_footage(video: Input.Video, requests: Sequence[FrameRequest], stride_s
 
 
 def image_footage(images: torch.Tensor, fps: float, requests: Sequence[FrameRequest], stride_sampling: bool) -> Footage:
-    """Images (N, H, W, C) shown `fps` a second; a single one for ever."""
+    """Images (N, H, W, C) shown at `fps`; a single one forever."""
 
     def read(start: float) -> tuple[torch.Tensor, ...]:
         return frames_from_images(images[..., :3], fps, requests, start=start, stride_sampling=stride_sampling)
@@ -76,15 +76,15 @@ def image_footage(images: torch.Tensor, fps: float, requests: Sequence[FrameRequ
 
 
 def interruptible(done: int, total: int) -> None:
-    """Progress that shows nothing and lets the user's interrupt through."""
+    """A progress callback that shows nothing but lets the user interrupt."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 @contextlib.contextmanager
 def untrimmed_file(video: Input.Video) -> Iterator[str | BytesIO]:
-    """A file with just the frames of the video: its own file where that is so, else a temporary one.
+    """A file with just the frames of the video: its own file if it is untrimmed, else a temporary one.
 
-    ComfyUI copies the packets of an untrimmed file and encodes anew what it must cut.
+    ComfyUI copies the packets of an untrimmed file and re-encodes what it must cut.
     """
     if not made_of_tensors(video) and trim_window(video) == (0, 0):
         yield video.get_stream_source()

@@ -2,8 +2,8 @@
 
     python client_example.py clip.mp4 clip_with_sound.mp4 --checkpoint AudioX-Turbo/audiox_turbo/audiox_turbo.ckpt
 
-Take it as a start for a client of your own. It needs aiohttp, which every ComfyUI has, and a workflow in ComfyUI's API
-format, which `workflows/api/` of the pack holds for every task; without --checkpoint the demo model is asked for.
+A starting point for your own client. It needs aiohttp, which every ComfyUI has, and a workflow in ComfyUI's API format;
+the pack's `workflows/api/` has one for every task. Without --checkpoint it uses the demo model.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORKFLOW = Path(__file__).resolve().parent.parent / "workflows" / "api" / "v2a_t
 
 
 class RunError(Exception):
-    """What the server said about a prompt that it refused or that failed."""
+    """The server's message about a prompt that it refused or that failed."""
 
 
 def fill(prompt: dict, class_type: str, **inputs) -> None:
@@ -33,7 +33,7 @@ def fill(prompt: dict, class_type: str, **inputs) -> None:
 
 
 async def upload(session: aiohttp.ClientSession, path: Path) -> str:
-    """Send a file, of any kind in spite of the route's name; returns the name that LoadVideo and LoadAudio take."""
+    """Send a file of any kind, despite the route's name; returns the name that LoadVideo and LoadAudio take."""
     with open(path, "rb") as file:
         form = aiohttp.FormData()
         form.add_field("image", file, filename=path.name)
@@ -52,7 +52,7 @@ async def queue(session: aiohttp.ClientSession, prompt: dict, client: str) -> st
 
 
 async def follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str) -> None:
-    """Print the progress of a prompt until it has ended and its history is there."""
+    """Print the progress of a prompt until it has ended and its history is written."""
     async for message in socket:
         if message.type != aiohttp.WSMsgType.TEXT:  # previews come as bytes
             continue
@@ -72,16 +72,16 @@ async def follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str) -> Non
 
 
 async def fetch(session: aiohttp.ClientSession, prompt_id: str, target: Path) -> None:
-    """Download the first file that a prompt has saved, whole or not at all."""
+    """Download the first file that a prompt saved, completely or not at all."""
     async with session.get(f"/history/{prompt_id}", raise_for_status=True) as response:
         outputs = (await response.json())[prompt_id]["outputs"]
     items = [item for output in outputs.values() for kind in output.values() if isinstance(kind, list) for item in kind]
     saved = [item for item in items if isinstance(item, dict) and item.get("type") == "output"]
     if not saved:
         raise RunError(f"The prompt saved no file: {outputs}")
-    place = {name: saved[0][name] for name in ("filename", "subfolder", "type")}
+    location = {name: saved[0][name] for name in ("filename", "subfolder", "type")}
     part = target.with_name(target.name + ".part")
-    async with session.get("/view", params=place, raise_for_status=True) as response:
+    async with session.get("/view", params=location, raise_for_status=True) as response:
         with open(part, "wb") as file:
             async for block in response.content.iter_chunked(1 << 20):
                 file.write(block)
@@ -89,7 +89,7 @@ async def fetch(session: aiohttp.ClientSession, prompt_id: str, target: Path) ->
 
 
 async def video_to_audio(server: str, video: Path, target: Path, checkpoint: str, text: str, seed: int) -> None:
-    """Put sound on a video by the workflow v2a_turbo."""
+    """Add sound to a video with the workflow v2a_turbo."""
     prompt, client = json.loads(WORKFLOW.read_text("utf-8")), uuid.uuid4().hex
     async with aiohttp.ClientSession(server, timeout=aiohttp.ClientTimeout(total=None)) as session:
         fill(prompt, "LoadVideo", file=await upload(session, video))
@@ -105,12 +105,12 @@ async def video_to_audio(server: str, video: Path, target: Path, checkpoint: str
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Put sound on a video by a ComfyUI server with AudioX Native.")
+    parser = argparse.ArgumentParser(description="Add sound to a video through a ComfyUI server with AudioX Native.")
     parser.add_argument("video", type=Path)
     parser.add_argument("target", type=Path, help="the mp4 to write")
     parser.add_argument("--server", default="http://127.0.0.1:8188")
     parser.add_argument("--checkpoint", default="demo_turbo.safetensors", help="a name that Load AudioX offers")
-    parser.add_argument("--text", default="", help="what should be heard; without it the video alone decides")
+    parser.add_argument("--text", default="", help="what to hear; without it the video alone decides")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     try:

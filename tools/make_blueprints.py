@@ -1,7 +1,7 @@
 """Write the subgraph blueprints: `subgraphs/NAME.json`, which ComfyUI's node library offers as single nodes.
 
 Run it after a change here, in the workflows or in a node's inputs: `python -m tools.make_blueprints`. A blueprint is a
-shipped workflow whose ends are taken off: what a user would set or join there is an input or output of the subgraph.
+shipped workflow without its ends: what a user would set or connect there is an input or output of the subgraph.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ INPUTS, OUTPUTS = -10, -20
 """Ids that the editor gives to the two ends of a subgraph."""
 
 PROMOTED = "-1"
-"""In place of a node's id: the widget is that of an input of the subgraph, whatever that is linked to."""
+"""Stands for a node's id: the widget belongs to an input of the subgraph, whatever that is linked to."""
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """inputs: name -> (node, input) of each place it goes to; outputs: name -> where it comes from."""
+    """inputs: name -> each (node, input) that it sets; outputs: name -> where it comes from."""
 
     workflow: str
     without: set[str]
@@ -45,20 +45,20 @@ BLUEPRINTS = {
         {"save"},
         {**SETTINGS, "seconds": [("latent", "seconds")]},
         {"audio": Link("sound")},
-        "Sound effects, ambience or music from a text, by AudioX-Turbo.",
+        "Sound effects, ambience or music from a text, with AudioX-Turbo.",
     ),
     "Video to sound (AudioX)": Blueprint(
         "long_v2a_turbo",
         {"video", "save"},
         {"video": [("seen", "video"), ("mux", "video")], **SETTINGS},
         {"video": Link("mux"), "audio": Link("sound")},
-        "Sound for a whole video, up to 10 minutes, by AudioX-Turbo: the video with its new sound, and the sound.",
+        "Sound for a whole video, up to 10 minutes, with AudioX-Turbo: the video with its new sound, and the sound.",
     ),
 }
 
 
 def inner(blueprint: Blueprint) -> Workflow:
-    """The workflow without its ends; what they gave comes from the subgraph's inputs."""
+    """The workflow without its ends; the subgraph's inputs take their place."""
     whole = WORKFLOWS[blueprint.workflow]
     nodes = {key: node for key, node in whole.nodes.items() if key not in blueprint.without}
     for slot, places in enumerate(blueprint.inputs.values()):
@@ -86,7 +86,7 @@ LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 
 
 def identity(name: str) -> str:
-    """An id that is the same at every writing."""
+    """An id that stays the same whenever the file is written."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{RELEASES['turbo'].model.repository.page}#{name}"))
 
 
@@ -124,7 +124,7 @@ def definition(name: str, blueprint: Blueprint, infos: dict) -> dict:
 
 
 def ends(title: str, names: list[str], links: list[list], at: int, x: int) -> list[dict]:
-    """Inputs or outputs of a subgraph; `links` are those that touch them, with the slot at index `at`."""
+    """Inputs or outputs of a subgraph. links: those attached to them, with the slot at index `at`."""
     found = []
     for slot, name in enumerate(names):
         own = [link for link in links if link[at] == slot]

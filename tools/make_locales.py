@@ -1,8 +1,8 @@
-"""Write `locales/en/nodeDefs.json` from the nodes' schemas, and say what the other languages lack.
+"""Write `locales/en/nodeDefs.json` from the nodes' schemas, and list what the other languages lack.
 
-Run it after a change in the words of a node: `python -m tools.make_locales`. That English file comes from a live
-ComfyUI; the others have the words of the scripts in `web/js` and are written by hand. So is a translation: the tool
-puts its entries in the order of the English file, leaves out those that are gone, and lists what is to be translated.
+Run it after changing a text of a node: `python -m tools.make_locales`. That English file comes from a live ComfyUI;
+the other English files, with the texts of the scripts in `web/js`, and all translations are written by hand. The tool
+puts a translation's entries in the order of the English file, drops stale ones, and lists what is to be translated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PACK = "custom_nodes.audiox-native"
 
 
 def english(infos: dict) -> dict:
-    """The words of our nodes as /object_info tells them, in the format of ComfyUI's nodeDefs.json."""
+    """The texts of our nodes from /object_info, in the format of ComfyUI's nodeDefs.json."""
     return {name: node_words(info) for name, info in infos.items() if info["python_module"] == PACK}
 
 
@@ -35,7 +35,7 @@ def node_words(info: dict) -> dict:
     for slot, (type_, name) in enumerate(zip(info["output"], info["output_name"], strict=True)):
         tooltips = info.get("output_tooltips") or []
         outputs[str(slot)] = {"tooltip": tooltips[slot] if slot < len(tooltips) else ""}
-        if name != type_:  # the editor translates an output that is called like its type by the type
+        if name != type_:  # the editor translates an output named after its type by itself
             outputs[str(slot)] = {"name": name, **outputs[str(slot)]}
     words = {"display_name": info["display_name"], "description": info["description"], "inputs": inputs}
     return {**words, "outputs": outputs} if outputs else words
@@ -51,14 +51,16 @@ def entries(words: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def differences(source: dict, translation: dict) -> list[str]:
-    """What a translation lacks, with the text to translate, and what it has of nodes or inputs that are gone."""
-    wanted, found = dict(entries(source)), dict(entries(translation))
-    lacking = [f"missing {'.'.join(path)}: {text}" for path, text in wanted.items() if text and not found.get(path)]
-    return lacking + [f"stale {'.'.join(path)}" for path in found if path not in wanted]
+    """What a translation lacks, with the text to translate, and what it has of removed nodes or inputs."""
+    expected, translated = dict(entries(source)), dict(entries(translation))
+    missing = [
+        f"missing {'.'.join(path)}: {text}" for path, text in expected.items() if text and not translated.get(path)
+    ]
+    return missing + [f"stale {'.'.join(path)}" for path in translated if path not in expected]
 
 
 def ordered(source: dict, translation: dict) -> dict:
-    """The entries of a translation that the source has, in its order."""
+    """The entries of a translation that the source has too, in its order."""
     kept = {}
     for key, value in source.items():
         if key in translation:
@@ -71,7 +73,7 @@ def as_text(words: dict) -> str:
 
 
 def english_of(path: Path) -> Path:
-    """The English file that a file of any language says the same as."""
+    """The English file that a file of any language translates."""
     return FOLDER / "en" / path.name
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from audiox_core.media.bitmap_font import draw_text
-from audiox_core.media.png import png_bytes
-from audiox_core.media.spectrogram import coloured, mel_levels
+from audiox_core.measure.spectra import mel_levels
+from audiox_core.media.drawing import draw_text, write_png
+from audiox_core.media.spectrogram import coloured
 from devtools.paths import ROOT
 
 ICON_SIZE = 400
@@ -20,12 +20,14 @@ NIGHT, PAPER, FAINT = (14, 10, 30), (244, 240, 232), (168, 156, 190)
 SMOOTH = 4
 """Pictures are drawn this many times as large and averaged, for smooth edges."""
 
+SUBTITLE = "sound and music for text, video and audio"
+
 BARS = (0.22, 0.46, 0.34, 0.72, 1.0, 0.62, 0.84, 0.4, 0.18)
 """Heights of the icon's bars: a sound that swells and dies away."""
 
 
-def icon() -> np.ndarray:
-    """A waveform of rounded bars, uint8 (400, 400, 3); the louder a place, the brighter it is."""
+def icon() -> Image.Image:
+    """A waveform of rounded bars, 400 by 400 pixels; the louder, the brighter."""
     size = ICON_SIZE * SMOOTH
     y, x = np.mgrid[0:size, 0:size] / size
     pitch, half_width = 0.8 / len(BARS), 0.028
@@ -36,13 +38,7 @@ def icon() -> np.ndarray:
         beyond = np.maximum(np.abs(y - 0.5) - (0.37 * height - half_width), 0)  # the caps are half circles
         inside = np.hypot(beside, beyond) < half_width
         pixels[inside] = glow[inside]
-    return averaged(pixels)
-
-
-def averaged(pixels: np.ndarray) -> np.ndarray:
-    height, width = (length // SMOOTH for length in pixels.shape[:2])
-    blocks = pixels.reshape(height, SMOOTH, width, SMOOTH, 3)
-    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return Image.fromarray(pixels).reduce(SMOOTH)
 
 
 def melody(seconds: float = 8.0, rate: int = 44100) -> np.ndarray:
@@ -59,8 +55,8 @@ def melody(seconds: float = 8.0, rate: int = 44100) -> np.ndarray:
     return sound[None].astype(np.float32)
 
 
-def banner() -> np.ndarray:
-    """The name above a spectrogram in tiles, uint8 (720, 1680, 3)."""
+def banner() -> Image.Image:
+    """The name above a spectrogram in tiles, 1680 by 720 pixels."""
     height, width = BANNER_SIZE
     pixels = np.full((height, width, 3), NIGHT, np.uint8)
     tile, gap, left, top = 24, 4, 72, 312
@@ -71,20 +67,20 @@ def banner() -> np.ndarray:
         colour = coloured(0.12 + 0.85 * brightness[row, column])
         y, x = top + row * tile, left + column * tile
         pixels[y : y + tile - gap, x : x + tile - gap] = colour
-    draw_text(pixels, left, 60, "AudioX Native", PAPER, 14)
-    draw_text(pixels, left, 222, "sound and music for text, video and audio", FAINT, 5)
-    return pixels
-
-
-def files() -> dict[Path, bytes]:
-    """Path and content of every picture."""
-    return {ROOT / "docs" / "icon.png": png_bytes(icon()), ROOT / "docs" / "banner.png": png_bytes(banner())}
+    picture = Image.fromarray(pixels)
+    words = Image.new("RGB", (width * SMOOTH, top * SMOOTH), NIGHT)
+    canvas = ImageDraw.Draw(words)
+    for y, text, colour, size in ((56, "AudioX Native", PAPER, 128), (212, SUBTITLE, FAINT, 44)):
+        draw_text(canvas, left * SMOOTH, y * SMOOTH, text, colour, size * SMOOTH)
+    picture.paste(words.reduce(SMOOTH))
+    return picture
 
 
 def main() -> int:
-    for path, content in files().items():
-        path.write_bytes(content)
-        print(f"{path.relative_to(ROOT)}: {len(content) / 1000:.0f} kB")
+    for name, picture in (("icon.png", icon()), ("banner.png", banner())):
+        path = ROOT / "docs" / name
+        write_png(path, picture)
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
     return 0
 
 

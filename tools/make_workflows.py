@@ -1,7 +1,7 @@
 """Write the shipped workflows: `workflows/NAME.json` for the editor and `workflows/api/NAME.json` for /prompt.
 
 Run it after a change here or in a node's inputs: `python -m tools.make_workflows`. Both files come from one
-description, and order, types and defaults of the inputs from a live ComfyUI, so the two cannot drift apart.
+description; order, types and defaults of the inputs come from a live ComfyUI, so the two cannot drift apart.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from audiox_core.demo import NAMES as DEMO_NAMES
 from audiox_core.release.files import MODELS_FOLDER as MODELS
 from audiox_core.release.files import RELEASES, T5_FILES, WeightFile, gigabytes
 from devtools.paths import ROOT
 from tools.shipped_workflows import (
     LOAD,
+    MODEL_NOTES,
     PICTURE,
     PROMPT,
     RESULT,
@@ -32,55 +34,58 @@ from tools.shipped_workflows import (
 FOLDER = ROOT / "workflows"
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
-"""Types of inputs that a node shows as a widget; every other one is a socket."""
+"""Types of inputs that a node shows as widgets; all others are sockets."""
 
 SEEDS = {"seed", "noise_seed"}
-"""Names of inputs beside which the editor puts its control_after_generate unasked."""
+"""Names of inputs beside which the editor always puts its control_after_generate."""
 
 
 def note(workflow: Workflow) -> str:
     """What a user has to know before the first run."""
     release = RELEASES[workflow.variant]
-    place = f"`ComfyUI/{MODELS}/{release.folder}`"
+    folder = f"`ComfyUI/{MODELS}/{release.folder}`"
     examples = {"video": VIDEO, "audio": SOUND, "image": PICTURE}
-    given = "".join(
-        f" Put your {key} into `ComfyUI/input` and choose it in place of `{name}`."
+    steps = [
+        f"Upload your own {key} in place of `{name}`, or choose a file of `ComfyUI/input`."
         for key, name in examples.items()
         if key in workflow.nodes
-    )
-    watermark = "; the sound they make is watermarked" if "watermark" in release.licence else ""
+    ]
+    if workflow.variant in DEMO_NAMES:
+        steps.append(f"To try it without a download, choose `{DEMO_NAMES[workflow.variant]}` in Load AudioX.")
+    watermark = "; the sound is watermarked" if "watermark" in release.licence else ""
     return "\n\n".join(
         [
-            f"**{workflow.title}.** {workflow.summary}",
-            f"**Model:** `python -m audiox_core download {workflow.variant}`, run in the pack's folder, fetches "
-            f"{gigabytes(release.size)} into {place}. By hand: put the files of [{release.model.repository.name}]"
-            f"({release.model.repository.page}) there, in the folders that they have in it, so that there is "
-            f"`{MODELS}/{release.checkpoint}`.{given}",
-            "**Text encoder:** that repository has no T5; the command gets it too. By hand: put "
+            f"**{workflow.title}.** {workflow.summary} {MODEL_NOTES[workflow.variant]}",
+            *([" ".join(steps)] if steps else []),
+            f"**Model:** run `python -m audiox_core download {workflow.variant}` in the pack's folder; it fetches "
+            f"{gigabytes(release.size)} into {folder}. By hand: put the files of [{release.model.repository.name}]"
+            f"({release.model.repository.page}) there, keeping its folders, so that "
+            f"`{MODELS}/{release.checkpoint}` exists.",
+            "**Text encoder:** T5, which that repository lacks; the command gets it too. By hand: put "
             f"`model.safetensors` and `tokenizer.json` of [t5-base]({T5_FILES[0].repository.page}) into "
-            f"`{MODELS}/{release.folder}/t5-base`, or "
-            "choose a `t5-base.safetensors` of `models/text_encoders` as text_encoder.",
+            f"`{MODELS}/{release.folder}/t5-base`, or choose a `t5-base.safetensors` from `models/text_encoders` as "
+            "text_encoder.",
             f"**Licence of the weights:** CC-BY-NC 4.0, no commercial use{watermark}.",
         ]
     )
 
 
 def missing_model(workflow: Workflow, file: WeightFile) -> dict:
-    """A file as the editor's dialog of missing models wants it."""
+    """A file as the editor's dialog of missing models lists it."""
     known = {"hash": file.sha256, "hash_type": "SHA256"} if file.sha256 else {}
     name = f"{RELEASES[workflow.variant].folder}/{file.path}"
     return {"name": name, "url": file.page, **known, "directory": MODELS.split("/")[1]}
 
 
 def companions(workflow: Workflow) -> list[WeightFile]:
-    """What a run needs besides the model's own file, as far as ComfyUI lists it."""
+    """What a run needs besides the model's own file, of the kinds that ComfyUI lists."""
     looks = any(node.type == "AudioXEncodeVideo" for node in workflow.nodes.values())
     unused = set() if looks else {"videos"}
     files = RELEASES[workflow.variant].files[1:]
     return [file for file in files if file.purpose not in unused and not file.source.endswith(".json")]
 
 
-# Inputs, as a live ComfyUI tells them
+# Inputs, as a live ComfyUI describes them
 
 
 def inputs_of(info: dict) -> dict[str, tuple[str, dict, bool]]:
@@ -96,7 +101,7 @@ def inputs_of(info: dict) -> dict[str, tuple[str, dict, bool]]:
 
 
 def default_of(type_: str, options: dict):
-    """What a widget shows on a new node."""
+    """The value of a widget on a new node."""
     if "default" in options:
         return options["default"]
     if type_ == "COMFY_DYNAMICCOMBO_V3":
@@ -118,7 +123,7 @@ def widget_values(node: Node, info: dict) -> dict:
 
 
 def saved_widget_values(node: Node, info: dict) -> list:
-    """The same as the editor stores them: with the values of the widgets that only the editor has."""
+    """The same as the editor stores them, with the values of the widgets that only the editor has."""
     values = []
     inputs = inputs_of(info)
     for name, value in widget_values(node, info).items():
@@ -189,7 +194,7 @@ def links_of(workflow: Workflow, infos: dict, ids: dict[str, int]) -> Iterator[l
 
 
 def sockets(node: Node, info: dict) -> dict[str, tuple[str, dict, bool]]:
-    """The inputs that are no widgets, then the widgets that are linked."""
+    """The inputs that aren't widgets, then the linked widgets."""
     inputs = inputs_of(info)
     linked = {name: entry for name, entry in inputs.items() if isinstance(node.inputs.get(name), Link)}
     return {name: entry for name, entry in inputs.items() if entry[0] not in WIDGETS} | linked
@@ -265,7 +270,7 @@ PREVIEW = {
     "SaveAudio": 60,
     "AudioXSaveSound": 300,
     "AudioXMaskRange": 80,
-    "AudioXEncodeVideo": 88,  # the range strip, and the Vue renderer's rows are higher
+    "AudioXEncodeVideo": 88,  # the range strip, and room for the Vue renderer's higher rows
 }
 
 
@@ -280,7 +285,7 @@ def height(node: Node, info: dict) -> int:
 
 
 def layout(workflow: Workflow, infos: dict) -> tuple[dict[str, list], list[dict]]:
-    """Groups from left to right with their nodes below one another: [x, y, width, height] of nodes, and groups."""
+    """[x, y, width, height] of each node, in groups from left to right, and the groups."""
     places, groups, x = {}, [], 0
     for number, title in enumerate((LOAD, PROMPT, SAMPLE, RESULT), 1):
         keys = [key for key, node in workflow.nodes.items() if node.group == title]

@@ -1,4 +1,4 @@
-"""What the shipped workflows are made of: nodes and links of each, and the words of its note."""
+"""The shipped workflows: nodes and links of each, and the text of its note."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ VIDEO, SOUND, PICTURE = "example.mp4", "example.wav", "example.png"
 CORE_LATENT_SECONDS = 11.0  # gives the model's 236 latents; 10 would give 216
 
 
-WORDS = {
-    "turbo": "44.1 kHz stereo sound, by AudioX-Turbo in 4 steps.",
-    "base": "44.1 kHz stereo sound, by AudioX-Base, the teacher, in 50 steps with guidance 6.",
-    "audiox": "44.1 kHz stereo sound, by the first AudioX in 250 steps with guidance 7.",
-    "maf": "44.1 kHz stereo sound, by AudioX-MAF in 250 steps with guidance 7.",
-    "maf-mmdit": "44.1 kHz stereo sound, by AudioX-MAF-MMDiT in 250 steps with guidance 7.",
+MODEL_NOTES = {
+    "turbo": "AudioX-Turbo takes 4 steps and gives 44.1 kHz stereo.",
+    "base": "AudioX-Base, Turbo's teacher, takes 50 steps at guidance 6 and gives 44.1 kHz stereo.",
+    "audiox": "The first AudioX takes 250 steps at guidance 7 and gives 44.1 kHz stereo.",
+    "maf": "AudioX-MAF takes 250 steps at guidance 7 and gives 44.1 kHz stereo.",
+    "maf-mmdit": "AudioX-MAF-MMDiT takes 250 steps at guidance 7 and gives 44.1 kHz stereo.",
 }
-"""Release (see `audiox_core.weights`) -> what it makes."""
+"""Release (see `audiox_core.release.files`) -> how it is run."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """Output `slot` of the node called `key`."""
+    """Output `slot` of the node `key`."""
 
     key: str
     slot: int = 0
@@ -32,7 +32,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Node:
-    """One node: its class, the group it stands in, and the inputs that are not left at their defaults."""
+    """One node: its class, its group, and the inputs that differ from their defaults."""
 
     type: str
     group: str
@@ -41,7 +41,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Workflow:
-    """Nodes by key, in the order in which they run, and the words of the note. variant: a release."""
+    """Nodes by key, in the order in which they run, and the text of the note. variant: a release."""
 
     title: str
     nodes: dict[str, Node]
@@ -59,7 +59,7 @@ LOADERS = {
 
 
 def load(variant: str, *media: str) -> dict[str, Node]:
-    """The loader of the model, and of what else is read."""
+    """The loaders of the model and of the media."""
     loader = Node("AudioXLoad", LOAD, {"checkpoint": RELEASES[variant].checkpoint})
     return {"load": loader, **{key: LOADERS[key] for key in media}}
 
@@ -69,7 +69,7 @@ def words(text: str, key: str = "prompt", **inputs) -> dict[str, Node]:
 
 
 def sampling(positive: Link, latent: dict[str, Node] | None = None, **inputs) -> dict[str, Node]:
-    """AudioX's own sampling and decoding; `latent` are the nodes that make the latent, the last one gives it."""
+    """AudioX's own sampling and decoding. latent: the nodes before them, the last of which gives the latent."""
     latent = latent or {"latent": Node("AudioXEmptyLatent", SAMPLE)}
     links = {"model": MODEL, "positive": positive, "latent": Link(list(latent)[-1])}
     return {
@@ -95,17 +95,17 @@ def encode_video(conditioning: Link, **inputs) -> Node:
     return Node("AudioXEncodeVideo", PROMPT, {**links, **inputs})
 
 
-# From nothing but prompts
+# Generating from prompts
 
 
 def text(variant: str, prompt: str, title: str) -> Workflow:
     """Text to a sound file, with AudioX's own nodes."""
     nodes = {**load(variant), **words(prompt), **sampling(Link("prompt")), **save_audio(variant, Link("sound"))}
-    return Workflow(title, nodes, variant, f"The text in group 2 becomes 10 s of {WORDS[variant]}")
+    return Workflow(title, nodes, variant, "Turns the text in group 2 into 10 s of sound.")
 
 
 def video(variant: str, prompt: str, title: str) -> Workflow:
-    """Video and text to the video with sound, with AudioX's own nodes."""
+    """Video and text to the same video with sound, with AudioX's own nodes."""
     nodes = {
         **load(variant, "video"),
         **words(prompt),
@@ -113,12 +113,15 @@ def video(variant: str, prompt: str, title: str) -> Workflow:
         **sampling(Link("seen")),
         **save_video(variant, Link("sound")),
     }
-    summary = "The first 10 s of the video and the text in group 2 become {} The pictures are copied as they are."
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    summary = (
+        "Generates sound for the first 10 s of the video, guided by the text in group 2. The video stream is copied "
+        "unchanged."
+    )
+    return Workflow(title, nodes, variant, summary)
 
 
 def image(variant: str, prompt: str, title: str) -> Workflow:
-    """A picture to a sound file."""
+    """An image to a sound file."""
     links = {"video_encoder": VIDEO_ENCODER, "images": Link("image"), "conditioning": Link("prompt")}
     nodes = {
         **load(variant, "image"),
@@ -127,12 +130,11 @@ def image(variant: str, prompt: str, title: str) -> Workflow:
         **sampling(Link("seen")),
         **save_audio(variant, Link("sound")),
     }
-    summary = f"The picture and the text in group 2 become 10 s of {WORDS[variant]}"
-    return Workflow(title, nodes, variant, summary)
+    return Workflow(title, nodes, variant, "Generates 10 s of sound from the image and the text in group 2.")
 
 
 def sound_prompt(variant: str, prompt: str, title: str) -> Workflow:
-    """A sound as a prompt to another one."""
+    """A sound as the prompt for another one."""
     links = {"vae": VAE, "audio": Link("audio"), "conditioning": Link("prompt")}
     nodes = {
         **load(variant, "audio"),
@@ -142,10 +144,10 @@ def sound_prompt(variant: str, prompt: str, title: str) -> Workflow:
         **save_audio(variant, Link("sound")),
     }
     summary = (
-        "The first 10 s of the sound are a prompt, beside the text in group 2, to 10 s of {} Music was trained to go "
-        "on from its prompt. Turn on random_mask for what upstream does."
+        "Generates 10 s of sound from the first 10 s of your audio and the text in group 2. For music, the models were "
+        "trained to continue such a prompt. Turn on random_mask to do as the official code does."
     )
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, summary)
 
 
 def long_video(variant: str, prompt: str, title: str) -> Workflow:
@@ -159,22 +161,22 @@ def long_video(variant: str, prompt: str, title: str) -> Workflow:
         **save_video(variant, Link("sound")),
     }
     summary = (
-        "The whole video, up to 10 minutes, becomes {} The sound is as long as the video: its length goes from Encode "
-        "Video Prompt to Empty AudioX Latent. It is made in windows of 10 s that overlap and are denoised together."
+        "Generates sound for the whole video, up to 10 minutes. Its length goes from Encode Video Prompt to Empty "
+        "AudioX Latent. Long sounds are built from overlapping windows of 10 s, denoised together."
     )
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, summary)
 
 
 def loop(variant: str, prompt: str, title: str) -> Workflow:
-    """A sound without beginning and end."""
+    """A sound that loops without a seam."""
     latent = {"latent": Node("AudioXEmptyLatent", SAMPLE, {"seconds": 8.0, "loop": True})}
     nodes = {**load(variant), **words(prompt), **sampling(Link("prompt"), latent), **save_audio(variant, Link("sound"))}
-    summary = f"8 s of sound whose end meets its beginning, for games and ambience: {WORDS[variant]}"
+    summary = "Generates 8 s of sound whose end runs seamlessly into its beginning, for games and ambience."
     return Workflow(title, nodes, variant, summary)
 
 
 def guided_apart(variant: str, prompt: str, title: str) -> Workflow:
-    """Video to audio with words to avoid, and a scale of its own for the video."""
+    """Video to audio with a negative prompt and a separate guidance scale for the video."""
     nodes = {
         **load(variant, "video"),
         "seen": Node("AudioXEncodeVideo", PROMPT, {"video_encoder": VIDEO_ENCODER, "video": Link("video")}),
@@ -184,17 +186,17 @@ def guided_apart(variant: str, prompt: str, title: str) -> Workflow:
         **save_video(variant, Link("sound")),
     }
     summary = (
-        "The first 10 s of the video become {} The video is encoded once and goes into both texts: what is wanted, and "
-        "what guidance steers away from. video_cfg says how strongly the video counts, cfg how strongly the text."
+        "Generates sound for the first 10 s of the video. The video is encoded once and shared by both texts: what to "
+        "hear, and what guidance avoids. video_cfg sets how strongly the video counts, cfg how strongly the text."
     )
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, summary)
 
 
-# Working on a sound
+# Editing a sound
 
 
 def edited(variant: str, prompt: str, title: str, summary: str, *, mask: dict | None = None, **options) -> Workflow:
-    """A sound that is varied, mended or continued. options: of VAE Encode, but denoise, which is the sampler's."""
+    """A sound varied, repaired or continued. options: inputs of VAE Encode, except denoise, which is the sampler's."""
     denoise = {"denoise": options.pop("denoise")} if "denoise" in options else {}
     latent = {"latent": Node("AudioXVAEEncode", SAMPLE, {"vae": VAE, "audio": Link("audio"), **options})}
     if mask:
@@ -205,16 +207,16 @@ def edited(variant: str, prompt: str, title: str, summary: str, *, mask: dict | 
         **sampling(Link("prompt"), latent, **denoise),
         **save_audio(variant, Link("sound")),
     }
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, summary)
 
 
-VARIATION = "The sound becomes another one like it: denoise says how far it may go. It is {}"
-INPAINTING = "2 s of the sound, from second 2 to second 4, are made anew; all else is kept to the sample. It is {}"
-CONTINUATION = "10 s are added after the sound, which itself is kept to the sample: {}"
-LEAD_IN = "5 s are added before the sound, which itself is kept to the sample: {}"
+VARIATION = "Generates a variation of your audio. denoise in group 3 sets how far it goes: 0.3 a little, 0.7 a lot."
+INPAINTING = "Regenerates seconds 2 to 4 of your audio and keeps the rest sample for sample."
+CONTINUATION = "Adds 10 s after your audio, which is kept sample for sample."
+LEAD_IN = "Adds 5 s before your audio, which is kept sample for sample."
 
 
-# ComfyUI's own nodes behind the loader
+# With ComfyUI's own nodes after the loader
 
 
 CORE_SETTINGS = {
@@ -236,7 +238,7 @@ def core_sampling(variant: str, positive: Link) -> dict[str, Node]:
 
 
 def text_core(variant: str, prompt: str, title: str) -> Workflow:
-    """Text to a sound file; of our nodes only the loader."""
+    """Text to a sound file; the loader is the only node of ours."""
     nodes = {
         **load(variant),
         "prompt": Node("CLIPTextEncode", PROMPT, {"clip": CLIP, "text": prompt}),
@@ -244,14 +246,14 @@ def text_core(variant: str, prompt: str, title: str) -> Workflow:
         **save_audio(variant, Link("cut"), "SaveAudio"),
     }
     summary = (
-        "Nodes of ComfyUI only, behind Load AudioX: the text becomes {} Empty Latent Audio must stay at 11 s, one "
-        "window of this model; Trim Audio Duration cuts it to 10."
+        "Turns the text into 10 s of sound with ComfyUI's own nodes after Load AudioX. Leave Empty Latent Audio at "
+        "11 s, one window of this model; Trim Audio Duration cuts the sound to 10 s."
     )
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, summary)
 
 
 def video_core(variant: str, prompt: str, title: str) -> Workflow:
-    """Video and text to the video with sound; of our nodes the loader, the video prompt and the muxer."""
+    """Video and text to the video with sound; of our nodes only the loader, the video prompt and the muxer."""
     nodes = {
         **load(variant, "video"),
         "prompt": Node("CLIPTextEncode", PROMPT, {"clip": CLIP, "text": prompt}),
@@ -260,14 +262,15 @@ def video_core(variant: str, prompt: str, title: str) -> Workflow:
         **save_video(variant, Link("cut")),
     }
     summary = (
-        "ComfyUI's own sampling and decoding: the first 10 s of the video and the text become {} Empty Latent Audio "
-        "must stay at 11 s, one window of this model. Mux copies the pictures; Create Video would encode them anew."
+        "Generates sound for the first 10 s of the video, guided by the text, with ComfyUI's own sampling and "
+        "decoding. Leave Empty Latent Audio at 11 s, one window of this model. Mux Video copies the video stream; "
+        "Create Video would re-encode it."
     )
-    return Workflow(title, nodes, variant, summary.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, summary)
 
 
 def inpainting_core(variant: str, prompt: str, title: str) -> Workflow:
-    """A time range made anew by KSampler."""
+    """A time range regenerated by KSampler."""
     latent = {"vae": VAE, "audio": Link("audio")}
     links = {"model": MODEL, "positive": Link("prompt"), "negative": Link("nothing"), "latent_image": Link("range")}
     nodes = {
@@ -280,7 +283,7 @@ def inpainting_core(variant: str, prompt: str, title: str) -> Workflow:
         "sound": Node("AudioXVAEDecode", RESULT, {"vae": VAE, "latent": Link("sample")}),
         **save_audio(variant, Link("sound")),
     }
-    return Workflow(title, nodes, variant, INPAINTING.format(WORDS[variant]))
+    return Workflow(title, nodes, variant, INPAINTING)
 
 
 GENERAL, MUSIC = "Generate general audio for the video", "Generate music for the video"
@@ -295,28 +298,30 @@ WORKFLOWS = {
     "tv2m_turbo": video("turbo", "Generate music with piano instrument", "Text and video to music"),
     "i2a_turbo": image("turbo", GENERAL, "Image to audio"),
     "a2m_turbo": sound_prompt("turbo", PIANO, "Audio prompt to music"),
-    "long_v2a_turbo": long_video("turbo", GENERAL, "A whole video to audio"),
+    "long_v2a_turbo": long_video("turbo", GENERAL, "Audio for a whole video"),
     "loop_turbo": loop("turbo", "Rain on a tin roof", "A seamless loop"),
     "variation_turbo": edited("turbo", TYPING, "Variation of a sound", VARIATION, denoise=0.5),
-    "inpaint_turbo": edited("turbo", TYPING, "A time range anew", INPAINTING, mask={"start": 2.0, "end": 4.0}),
-    "continue_turbo": edited("turbo", PIANO, "A sound continued", CONTINUATION, after=10.0),
-    "lead_in_turbo": edited("turbo", PIANO, "A sound led up to", LEAD_IN, before=5.0),
+    "inpaint_turbo": edited("turbo", TYPING, "Regenerate a time range", INPAINTING, mask={"start": 2.0, "end": 4.0}),
+    "continue_turbo": edited("turbo", PIANO, "Continue a sound", CONTINUATION, after=10.0),
+    "lead_in_turbo": edited("turbo", PIANO, "Add a lead-in", LEAD_IN, before=5.0),
     "t2a_base": text("base", TYPING, "Text to audio"),
     "v2a_base": video("base", GENERAL, "Video to audio"),
-    "v2a_base_guided": guided_apart("base", GENERAL, "Video to audio, guided"),
-    "inpaint_base": edited("base", TYPING, "A time range anew", INPAINTING, mask={"start": 2.0, "end": 4.0}),
+    "v2a_base_guided": guided_apart("base", GENERAL, "Video to audio with a negative prompt"),
+    "inpaint_base": edited("base", TYPING, "Regenerate a time range", INPAINTING, mask={"start": 2.0, "end": 4.0}),
     "t2a_audiox": text("audiox", TYPING, "Text to audio"),
     "v2a_audiox": video("audiox", GENERAL, "Video to audio"),
     "t2a_maf": text("maf", TYPING, "Text to audio"),
     "v2a_maf": video("maf", GENERAL, "Video to audio"),
     "t2a_maf_mmdit": text("maf-mmdit", TYPING, "Text to audio"),
     "v2a_maf_mmdit": video("maf-mmdit", GENERAL, "Video to audio"),
-    "inpaint_maf_mmdit": edited("maf-mmdit", TYPING, "A time range anew", INPAINTING, mask={"start": 2.0, "end": 4.0}),
+    "inpaint_maf_mmdit": edited(
+        "maf-mmdit", TYPING, "Regenerate a time range", INPAINTING, mask={"start": 2.0, "end": 4.0}
+    ),
     "t2a_turbo_core_nodes": text_core("turbo", TYPING, "Text to audio"),
     "t2a_base_core_nodes": text_core("base", TYPING, "Text to audio"),
     "t2a_audiox_core_nodes": text_core("audiox", TYPING, "Text to audio"),
     "v2a_turbo_core_nodes": video_core("turbo", GENERAL, "Video to audio"),
     "v2a_base_core_nodes": video_core("base", GENERAL, "Video to audio"),
-    "inpaint_turbo_core_nodes": inpainting_core("turbo", TYPING, "A time range anew"),
-    "inpaint_audiox_core_nodes": inpainting_core("audiox", TYPING, "A time range anew"),
+    "inpaint_turbo_core_nodes": inpainting_core("turbo", TYPING, "Regenerate a time range"),
+    "inpaint_audiox_core_nodes": inpainting_core("audiox", TYPING, "Regenerate a time range"),
 }

@@ -19,7 +19,7 @@ from .state import Stage
 from .words import WIDTH
 
 CLIP = ClipSizes(width=WIDTH, depth=2, ffn_width=128, patch_size=16, image_size=48)
-SYNC = SynchformerSizes(width=WIDTH, depth=2, ffn_width=128, patch_size=16, patch_frames=1, times=8, places=9)
+SYNC = SynchformerSizes(width=WIDTH, depth=2, ffn_width=128, patch_size=16, patch_frames=1, times=8, positions=9)
 """One token a frame in segments of 8 frames that do not overlap: 248 rows that run straight through the clip."""
 
 KINDS, STYLES = list(films.COLOURS), list(films.STYLES)

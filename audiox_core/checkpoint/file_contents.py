@@ -1,4 +1,4 @@
-"""What the tensors of one file are: parts under native names, each with the recipe that makes it."""
+"""What the tensors of one file are: components under native names, each tensor with the recipe for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from .key_mapping import T5, VAE, Recipe, has_dit, map_keys
+from ..release.components import T5, VAE
+from .key_mapping import Recipe, has_dit, map_keys
 from .layout import strip_training_prefix
 from .reader import TensorFile
 from .single_file import is_single_file, split_key
@@ -29,25 +30,25 @@ class TensorSource:
         """Shape of the native tensor."""
         shapes = [self.file.shapes[source] for source in self.recipe.sources]
         if len(shapes[-1]) < self.recipe.transform.least_rank:
-            return shapes[-1]  # a tensor that cannot be transformed: reported as of the wrong shape
+            return shapes[-1]  # cannot be transformed: reported as a wrong shape
         return self.recipe.transform.shape(*shapes)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the native tensor when no other is asked for: the source's."""
+        """Type of the native tensor unless another is requested: the source's."""
         return self.file.dtypes[self.recipe.sources[-1]]
 
 
 TensorSources = dict[str, TensorSource]
-"""Native name -> origin, for one part."""
+"""Native name -> source, for one component."""
 
 
 @dataclass
 class FileContents:
-    """One file, understood.
+    """The contents of one file.
 
-    copies: part -> copies of it, each native name -> origin; only the VAE has more than one, by the prefix.
-    dead: names without effect. unknown: names that no released file has.
+    copies: component -> prefix of the names -> sources; only the VAE has more than one copy. dead: names without
+    effect. unknown: names that no released file has.
     """
 
     file: TensorFile
@@ -56,17 +57,17 @@ class FileContents:
     unknown: tuple[str, ...] = ()
 
     def part(self, part: str) -> TensorSources:
-        """Origins of a part, of several copies the first; empty when the file has none of it."""
+        """Sources of a component, of its first copy if there are several; empty if the file doesn't have it."""
         return next(iter(self.copies.get(part, {}).values()), {})
 
 
 def read_contents(file: TensorFile) -> FileContents:
-    """Sort the names of a file; reads no values."""
+    """Sort the names of a file by component; reads no values."""
     return _native_contents(file) if is_single_file(file.shapes) else _released_contents(file)
 
 
 def foreign_model(names: Iterable[str]) -> str | None:
-    """The name of a relative of AudioX that has the same transformer, None when it is none."""
+    """The name of a relative of AudioX with the same transformer, None if it isn't one."""
     names = list(names)
     return "a Stable Audio model" if has_dit(names) and not any("video_prompt." in name for name in names) else None
 
@@ -80,8 +81,8 @@ def _native_contents(file: TensorFile) -> FileContents:
             unknown.append(stored)
             continue
         part, name = target
-        origin = TensorSource(file, Recipe(part, name, (stored,), KEEP))
-        contents.copies.setdefault(part, {}).setdefault("", {})[name] = origin
+        source = TensorSource(file, Recipe(part, name, (stored,), KEEP))
+        contents.copies.setdefault(part, {}).setdefault("", {})[name] = source
     contents.unknown = tuple(unknown)
     return contents
 
@@ -95,18 +96,18 @@ def _released_contents(file: TensorFile) -> FileContents:
             unknown.append(stored)
         else:
             stored_names[name] = stored
-    planned = map_keys(stored_names)
+    key_map = map_keys(stored_names)
     contents = FileContents(file)
-    contents.dead = tuple(stored_names[name] for name in planned.dead)
-    contents.unknown = (*unknown, *(stored_names[name] for name in planned.unknown))
-    for recipe in sorted(planned.recipes, key=_preference):
+    contents.dead = tuple(stored_names[name] for name in key_map.dead)
+    contents.unknown = (*unknown, *(stored_names[name] for name in key_map.unknown))
+    for recipe in sorted(key_map.recipes, key=_is_second_name):
         stored_recipe = replace(recipe, sources=tuple(stored_names[source] for source in recipe.sources))
-        copy = _VAE_TAIL.sub("", recipe.sources[0]) if recipe.part == VAE else ""
-        origins = contents.copies.setdefault(recipe.part, {}).setdefault(copy, {})
-        origins.setdefault(recipe.name, TensorSource(file, stored_recipe))
+        prefix = _VAE_TAIL.sub("", recipe.sources[0]) if recipe.part == VAE else ""
+        sources = contents.copies.setdefault(recipe.part, {}).setdefault(prefix, {})
+        sources.setdefault(recipe.name, TensorSource(file, stored_recipe))
     return contents
 
 
-def _preference(recipe: Recipe) -> bool:
-    """T5's tied embedding: `shared.weight` before its other name."""
+def _is_second_name(recipe: Recipe) -> bool:
+    """Whether it is the second name of T5's tied embedding, which only counts without `shared.weight`."""
     return recipe.part == T5 and recipe.sources[0] != recipe.name

@@ -1,4 +1,4 @@
-"""What is in a file or a folder, told from names and shapes alone."""
+"""What is in a file or a folder, from names and shapes alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioXError
+from ..release.components import COMPONENTS
 from .checkpoint import describe_tensors
 from .file_contents import foreign_model, read_contents
-from .key_mapping import PARTS
 from .loading import open_checkpoint
 from .reader import SUFFIXES, TensorFile
 
@@ -16,8 +16,8 @@ from .reader import SUFFIXES, TensorFile
 def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
     """Describe a file or a folder as plain values; loads no weights.
 
-    usable: whether `open_checkpoint` takes it, else problem says why not. checkpoint: its description.
-    files: every file of tensors there, each with its parts or the reason why it cannot be read.
+    usable: whether `open_checkpoint` opens it; if not, problem says why. checkpoint: its description. files: every
+    file of tensors there, each with its components or the reason why it cannot be read.
 
     Raises:
         AudioXError: the path does not exist.
@@ -47,18 +47,18 @@ def _files(path: Path) -> list[Path]:
 
 
 def _describe_file(path: Path) -> dict[str, Any]:
-    described: dict[str, Any] = {"path": str(path), "bytes": path.stat().st_size}
+    description: dict[str, Any] = {"path": str(path), "bytes": path.stat().st_size}
     try:
         contents = read_contents(TensorFile(path))
     except AudioXError as error:
-        return described | {"problem": str(error)}
+        return description | {"problem": str(error)}
     file = contents.file
     parts = {
-        f"{part} ({copy.rstrip('.')})" if copy else part: describe_tensors(origins)
-        for part in PARTS
-        for copy, origins in contents.copies.get(part, {}).items()
+        f"{part} ({prefix.rstrip('.')})" if prefix else part: describe_tensors(sources)
+        for part in COMPONENTS
+        for prefix, sources in contents.copies.get(part, {}).items()
     }
-    return described | {
+    return description | {
         "container": "pickle" if file.is_pickle else "safetensors",
         "wrapped_in": file.wrapper,
         "metadata": file.metadata,

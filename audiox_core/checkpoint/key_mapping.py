@@ -1,26 +1,20 @@
-"""Names of the released AudioX files -> names of the models here, as tables.
+"""Maps names in the released AudioX files to native names, those of the models here.
 
 Released files: the model (`model.model.`, `maf_block.`, `conditioner.`, `pretransform.`), the VAE alone (no
-prefix), Synchformer (`vfeat_extractor.`) and Hugging Face's T5 encoder. What upstream never uses at inference
-is named here as dead, so that a name outside the table is a name that no released file has. The two transformers
-give different things the same names, so each has a table of its own beside the common one.
+prefix), Synchformer (`vfeat_extractor.`) and Hugging Face's T5 encoder. Names that the official code never uses at
+inference are listed as dead, so a name outside the tables is one that no released file has. The two transformers give
+different things the same names, so each has a separate table beside the common one.
 """
+
+from __future__ import annotations
 
 import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE
 from .transforms import AS_TABLE, EVEN_ROWS, FOLD, JOIN_TAPS, KEEP, SPLIT_QKV, Transform
-
-NETWORK, VAE, CLIP_VISION, SYNCHFORMER, T5, TOKENIZER = PARTS = (
-    "network",
-    "vae",
-    "clip_vision",
-    "synchformer",
-    "t5",
-    "tokenizer",
-)
 
 _TRANSFORMER = r"model\.model\.transformer\."
 _LAYER = _TRANSFORMER + r"layers\.(\d+)\."
@@ -41,7 +35,7 @@ _COMMON = (
     (r"model\.model\.to_timestep_embed\.([02])\." + _WB, NETWORK, r"transformer.time_embed.\1.\2", KEEP),
     (r"model\.model\.(pre|post)process_conv\.weight", NETWORK, r"transformer.\1process_conv.weight", KEEP),
     (_TRANSFORMER + r"project_(in|out)\.weight", NETWORK, r"transformer.project_\1.weight", KEEP),
-    # fusion: the parameters named after video act on the text and the other way round
+    # fusion: the parameters named after the video act on the text, and vice versa
     (_MAF + r"unified_experts", NETWORK, r"maf.experts.weight", AS_TABLE),
     (_MAF + r"bypass_gate_v", NETWORK, r"maf.bypass_gate_text.weight", AS_TABLE),
     (_MAF + r"bypass_gate_t", NETWORK, r"maf.bypass_gate_video.weight", AS_TABLE),
@@ -69,7 +63,7 @@ _COMMON = (
     (_AUDIO + r"proj_features_128\." + _WB, NETWORK, r"audio.proj_time.\1", KEEP),
     (_AUDIO + r"proj_features\." + _WB, NETWORK, r"audio.proj_mel.\1", KEEP),
     (_AUDIO + r"empty_audio_feat", NETWORK, r"audio.empty_tokens.weight", AS_TABLE),
-    # the encoders and the VAE, which the model file holds twice
+    # the encoders and the VAE, of which the model file has two copies
     (_CLIP + r"(?:vision_model\.)?((?:embeddings|pre_layrnorm|encoder)\..+)", CLIP_VISION, r"vision_model.\1", KEEP),
     (_AUTOENCODER + r"((?:encoder|decoder)\.layers\..+)", VAE, r"\1", KEEP),
     (
@@ -115,38 +109,42 @@ _DEAD = (
     _CLIP + r"(?:vision_model\.)?(?:post_layernorm\..+|embeddings\.position_ids)",
     _CLIP + r"visual_projection\.weight",
     _SYNC + r"patch_embed\..+",
-    # other branches of the file that Synchformer's authors publish, and the decoder of a whole T5
+    # other branches in the file that Synchformer's authors published, and the decoder of a complete T5
     r"(?:afeat_extractor|vproj|aproj|transformer)\..+",
     r"decoder\.(?:block|embed_tokens|final_layer_norm)\..+|lm_head\.weight",
 )
 _DEAD_IN_MMDIT = (r"model\.model\.to_cond_embed\..+", _LAYER + r"cross_attn\.to_q\.weight")
 
 _DIT_NAME = re.compile(_LAYER + r"(?:self_attn\.to_qkv|pre_norm|cross_attend_norm|ff_norm|ff)\..+")
-"""What only the cross-attending transformer has."""
+"""Names that only the cross-attending transformer has."""
+
+
+Rule = tuple[str, str, str, Transform]
+"""(pattern of a released name, component, template of the native name, transform)."""
 
 
 @dataclass(frozen=True)
-class _Names:
-    """The rules of one of the two kinds of model files."""
+class _Table:
+    """The compiled rules of one of the two kinds of model files."""
 
-    rules: tuple[tuple[re.Pattern, str, str, Transform], ...]
-    dead: re.Pattern
+    rules: tuple[tuple[re.Pattern[str], str, str, Transform], ...]
+    dead: re.Pattern[str]
 
     @classmethod
-    def of(cls, table, dead) -> "_Names":
-        rules = ((re.compile(pattern), part, name, transform) for pattern, part, name, transform in table)
-        return cls(tuple(rules), re.compile("|".join(f"(?:{pattern})" for pattern in dead)))
+    def compiled(cls, rules: Iterable[Rule], dead: Iterable[str]) -> _Table:
+        patterns = ((re.compile(pattern), part, name, transform) for pattern, part, name, transform in rules)
+        return cls(tuple(patterns), re.compile("|".join(f"(?:{pattern})" for pattern in dead)))
 
 
-_NAMES = {False: _Names.of(_COMMON + _MMDIT, _DEAD + _DEAD_IN_MMDIT), True: _Names.of(_COMMON + _DIT, _DEAD)}
-"""Whether the transformer is the cross-attending one -> names."""
+_MMDIT_TABLE = _Table.compiled(_COMMON + _MMDIT, _DEAD + _DEAD_IN_MMDIT)
+_DIT_TABLE = _Table.compiled(_COMMON + _DIT, _DEAD)
 
 _WEIGHT_NORM = re.compile(r"(.+\.)(?:weight_([gv])|parametrizations\.weight\.original([01]))")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One native tensor: the part and name it gets, the tensors it is made of and how."""
+    """How to get one native tensor: its component and name, the released tensors and their transform."""
 
     part: str
     name: str
@@ -156,10 +154,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class KeyMap:
-    """What a set of released names becomes.
+    """What a set of released names maps to.
 
     recipes: one for each native tensor and copy (the VAE is in the model file twice: two recipes, one name).
-    dead: names that are in released files and have no effect.
+    dead: names in released files that have no effect.
     unknown: names that no released file has, or half of a weight-norm pair.
     """
 
@@ -169,7 +167,7 @@ class KeyMap:
 
 
 def has_dit(official_names: Iterable[str]) -> bool:
-    """Do released names hold the cross-attending transformer of AudioX and AudioX-MAF, not the modulated one?"""
+    """Are the names those of AudioX's and AudioX-MAF's cross-attending transformer, not the modulated one?"""
     return any(_DIT_NAME.search(name) for name in official_names)
 
 
@@ -183,29 +181,30 @@ def is_released(name: str) -> bool:
 
 
 def native_name(official_name: str, dit: bool = False) -> tuple[str, str, Transform | None] | None:
-    """(part, native name, transform) of a released name, None for one that is dead.
+    """(component, native name, transform) of a released name, None for a dead one.
 
-    dit: see `is_dit`. The transform is None when the tensor is taken as it is. Both halves of a weight-norm pair name
-    the folded `weight`, with the transform that needs the gain and the direction in this order; see `plan`.
+    dit: see `has_dit`. The transform is None if the tensor is used as it is. Both halves of a weight-norm pair have
+    the name of the folded `weight`, with the transform that takes the gain and the direction in this order; see
+    `map_keys`.
 
     Raises:
         KeyError: the name is in no released file of this kind.
     """
-    names = _NAMES[dit]
-    match = _WEIGHT_NORM.fullmatch(official_name)
-    stem = match[1] + "weight" if match else official_name
-    for pattern, part, name, transform in names.rules:
-        if found := pattern.fullmatch(stem):
-            if match:
+    table = _DIT_TABLE if dit else _MMDIT_TABLE
+    weight_norm = _WEIGHT_NORM.fullmatch(official_name)
+    stem = weight_norm[1] + "weight" if weight_norm else official_name
+    for pattern, part, name, transform in table.rules:
+        if match := pattern.fullmatch(stem):
+            if weight_norm:
                 transform = FOLD
-            return part, found.expand(name), None if transform is KEEP else transform
-    if names.dead.fullmatch(official_name):
+            return part, match.expand(name), None if transform is KEEP else transform
+    if table.dead.fullmatch(official_name):
         return None
     raise KeyError(official_name)
 
 
 def map_keys(official_names: Iterable[str], dit: bool | None = None) -> KeyMap:
-    """Group released names into recipes; reads no tensor. dit: see `is_dit`, None to tell by the names."""
+    """Group released names into recipes; reads no tensor. dit: see `has_dit`, None to decide by the names."""
     official_names = list(official_names)
     if dit is None:
         dit = has_dit(official_names)
@@ -229,8 +228,8 @@ def map_keys(official_names: Iterable[str], dit: bool | None = None) -> KeyMap:
         transforms[key] = transform or KEEP
     recipes = []
     for key, sources in grouped.items():
-        wanted = 2 if transforms[key] is FOLD else 1
-        if len(sources) != wanted:
+        expected = 2 if transforms[key] is FOLD else 1
+        if len(sources) != expected:
             unknown.extend(sources.values())
             continue
         ordered = tuple(sources[i] for i in sorted(sources))

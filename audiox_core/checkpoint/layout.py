@@ -1,4 +1,4 @@
-"""Which files make up a checkpoint, from the path of a folder or of one file in it.
+"""Which files make up a checkpoint, found from the path of a folder or of one file in it.
 
 Known layouts: the released folder (`audiox_turbo/`, `pretrained_ckpt/`, `pretransform/`, `synchformer/`), one
 folder for each variant as other node packs keep it (`models/AudioX/<variant>/model.ckpt`, `VAE.ckpt`,
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AudioXError
-from .key_mapping import NETWORK, is_released
+from ..release.components import NETWORK
+from .key_mapping import is_released
 from .reader import SUFFIXES, TensorFile
 from .single_file import PREFIXES, is_single_file
 
@@ -38,7 +39,7 @@ _HINTS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of the files of one checkpoint; None for what was not found."""
+    """Paths of the files of one checkpoint; None for those that were not found."""
 
     model: Path
     vae: Path | None = None
@@ -49,7 +50,7 @@ class Layout:
 
 
 def strip_training_prefix(name: str) -> str | None:
-    """The released name behind a stored one, without a training prefix; None when there is none."""
+    """A stored name without its training prefix, None if that isn't a released name."""
     for prefix in ("", *TRAINING_PREFIXES):
         if name.startswith(prefix) and is_released(name[len(prefix) :]):
             return name[len(prefix) :]
@@ -57,47 +58,64 @@ def strip_training_prefix(name: str) -> str | None:
 
 
 def is_companion(name: Path | str) -> bool:
-    """Is a file, by its path relative to a folder of models, a VAE, Synchformer or encoder and so no model to open?"""
+    """Is a file, by its path below a folder of models, a VAE, Synchformer or encoder rather than a model to open?"""
     path = Path(str(name).lower())
     folders = path.parts[:-1]
     return path.stem in _COMPANION_STEMS or any(_COMPANION_FOLDER.fullmatch(folder) for folder in folders)
 
 
 def holds_network(file: TensorFile) -> bool:
-    """Does a file hold the transformer (of any AudioX), in released or in our names?"""
+    """Does a file hold the transformer of any AudioX, under released or under our names?"""
     if is_single_file(file.shapes):
         return any(name.startswith(PREFIXES[NETWORK]) for name in file.shapes)
     return any(".transformer.layers.0." in f".{name}" and "model." in name for name in file.shapes)
 
 
-def find_layout(path: Path | str, variant: str | None = None) -> Layout:
-    """Find the model file at a path, and its companions around it.
+def find_model(path: Path | str, variant: str | None = None) -> TensorFile:
+    """The model file at a path; of several in a folder, the one whose name says the variant.
 
     Raises:
-        AudioXError: nothing there, no model among the files, or several with nothing to choose by.
+        AudioXError: nothing there, no model among the files, or several and no way to choose.
     """
     path = Path(path)
-    model = _model_in(path, variant) if path.is_dir() else path
-    return _with_companions(model, [model.parent, model.absolute().parent.parent])
+    return _model_in(path, variant) if path.is_dir() else TensorFile(path)
+
+
+def find_layout(model: Path) -> Layout:
+    """The companions around a model file."""
+    roots = [model.parent, model.absolute().parent.parent]
+    weights = tokenizer = None
+    folder = next((sub for root in roots for sub in _sub_folders(root, _T5_FOLDERS)), None)
+    if folder is not None and any((folder / name).is_file() for name in _T5_FILES):
+        weights, tokenizer = find_text_encoder(folder)
+    config = model.parent / "config.json"
+    return Layout(
+        model=model,
+        vae=_companion(roots, model, _VAE_STEMS, {"pretransform", "vae"}),
+        synchformer=_companion(roots, model, _SYNCHFORMER_STEMS, {"synchformer"}),
+        text_encoder=weights,
+        tokenizer=tokenizer,
+        config=config if config.is_file() else None,
+    )
 
 
 def variant_hint(path: Path) -> tuple[str, str] | None:
     """(variant, "file name" or "folder name") that the names say, the nearest first, or None.
 
-    A name that says two things says nothing, and stops the search: the loader has to be told.
+    An ambiguous name ends the search; the variant must then be given.
     """
     path = path.absolute()
-    named = [(path.stem, "file name"), *((folder.name, "folder name") for folder in path.parents[:2])]
-    for name, source in named:
+    names = [(path.stem, "file name"), *((folder.name, "folder name") for folder in path.parents[:2])]
+    for name, source in names:
         name = name.lower().replace("t5-base", "").replace("t5_base", "")
-        found = [variant for variant, pattern in _HINTS if pattern.search(name)]
-        if found:
-            return (found[0], source) if len(found) == 1 else None
+        variants = [variant for variant, pattern in _HINTS if pattern.search(name)]
+        if variants:
+            return (variants[0], source) if len(variants) == 1 else None
     return None
 
 
 def config_objective(config: Path | None) -> str | None:
-    """The training objective in upstream's config.json: "rectified_flow" or "v"."""
+    """The training objective in the official config.json: "rectified_flow" or "v"."""
     if config is None:
         return None
     try:
@@ -120,33 +138,36 @@ def find_text_encoder(path: Path | str) -> tuple[Path, Path | None]:
         if (path / name).is_file():
             tokenizer = path / "tokenizer.json"
             return path / name, tokenizer if tokenizer.is_file() else None
-    raise AudioXError(f"{path} holds no T5: expected {' or '.join(_T5_FILES)} in it.")
+    raise AudioXError(f"{path} holds no T5, expected {' or '.join(_T5_FILES)} in it.")
 
 
-def _model_in(folder: Path, variant: str | None) -> Path:
-    found, errors = [], []
-    for candidate in _candidates(folder):
+def _model_in(folder: Path, variant: str | None) -> TensorFile:
+    models: dict[Path, TensorFile] = {}
+    errors = []
+    for path in _candidates(folder):
         try:
-            if holds_network(TensorFile(candidate)):
-                found.append(candidate)
+            file = TensorFile(path)
         except AudioXError as error:
             errors.append(error)
-    if len(found) > 1 and variant is not None:
-        hinted = [path for path in found if (variant_hint(path) or ("",))[0] == variant]
-        found = hinted or found
-    found = list(_one_per_stem(found))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(str(path.relative_to(folder)) for path in found)
+            continue
+        if holds_network(file):
+            models[path] = file
+    paths = list(models)
+    if len(paths) > 1 and variant is not None:
+        paths = [path for path in paths if (variant_hint(path) or ("",))[0] == variant] or paths
+    paths = list(_one_per_stem(paths))
+    if len(paths) == 1:
+        return models[paths[0]]
+    if paths:
+        names = ", ".join(str(path.relative_to(folder)) for path in paths)
         raise AudioXError(f"{folder} holds several models ({names}); give the path of one of them, or say the variant.")
     if errors:
         raise errors[0]
-    raise AudioXError(f"{folder} holds no AudioX model; expected audiox_turbo/audiox_turbo.ckpt or such.")
+    raise AudioXError(f"{folder} holds no AudioX model, expected a file such as audiox_turbo/audiox_turbo.ckpt.")
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
-    """Files in a folder and its sub folders that may be a model, by name."""
+    """Files in a folder and its subfolders that may be a model, by name."""
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not is_companion(path.relative_to(folder)):
             yield path
@@ -156,40 +177,23 @@ def _one_per_stem(paths: Iterable[Path]) -> Iterator[Path]:
     """Of model.ckpt and model.safetensors side by side, which are the same weights, the safer one."""
     best: dict[Path, Path] = {}
     for path in paths:
-        known = best.get(path.with_suffix(""))
-        if known is None or path.suffix == ".safetensors":
-            best[path.with_suffix("")] = path
+        stem = path.with_suffix("")
+        if stem not in best or path.suffix == ".safetensors":
+            best[stem] = path
     yield from best.values()
 
 
-def _with_companions(model: Path, roots: list[Path]) -> Layout:
-    near = roots[0]
-    weights = tokenizer = None
-    folder = next((sub for root in roots for sub in _sub_folders(root, _T5_FOLDERS)), None)
-    if folder is not None and any((folder / name).is_file() for name in _T5_FILES):
-        weights, tokenizer = find_text_encoder(folder)
-    config = near / "config.json"
-    return Layout(
-        model=model,
-        vae=_companion(roots, model, _VAE_STEMS, {"pretransform", "vae"}),
-        synchformer=_companion(roots, model, _SYNCHFORMER_STEMS, {"synchformer"}),
-        text_encoder=weights,
-        tokenizer=tokenizer,
-        config=config if config.is_file() else None,
-    )
-
-
 def _companion(roots: list[Path], model: Path, stems: set[str], folders: set[str]) -> Path | None:
-    """A file with one of the stems: beside the model, or in a folder of upstream's name around it."""
-    places = [roots[0]]
+    """A file with one of the stems: beside the model, or in one of the official folders around it."""
+    searched = [roots[0]]
     for root in roots:
-        places += _sub_folders(root, folders)
+        searched += _sub_folders(root, folders)
     if roots[0].name.lower() in _OFFICIAL_FOLDERS:
-        places.append(roots[0].parent)
-    for place in places:
+        searched.append(roots[0].parent)
+    for folder in searched:
         matches = [
             path
-            for path in sorted(_entries(place))
+            for path in sorted(_entries(folder))
             if path.stem.lower() in stems and path.suffix.lower() in SUFFIXES and path.is_file()
         ]
         if matches and model not in matches:

@@ -1,16 +1,17 @@
-"""Giving back the memory of file pages that were read once and are not needed again."""
+"""Frees the memory of mapped file pages that were read once and are not needed again."""
 
 import ctypes
 import functools
 import mmap
 import os
+from collections.abc import Callable
 
 import torch
 
 
 @functools.cache
-def _madvise():
-    """The C library's madvise, or None where there is none (Windows drops clean pages by itself)."""
+def _madvise() -> Callable[[int, int, int], int] | None:
+    """The C library's madvise, None on systems without it (Windows drops clean pages by itself)."""
     if os.name != "posix" or not hasattr(mmap, "MADV_DONTNEED"):
         return None
     function = ctypes.CDLL(None).madvise
@@ -21,9 +22,9 @@ def _madvise():
 def release_pages(tensor: torch.Tensor) -> None:
     """Unmap the whole pages inside a contiguous, file-mapped tensor that nobody has written to.
 
-    The next access reads them from the file again. Pages shared with a neighbour in the file are left alone.
-    Advice only: without it a conversion is as right, but the pages of its source count as used memory until
-    the system wants them back.
+    The next access reads them from the file again. Pages shared with a neighbour in the file are left alone. This is
+    only advice: conversions are right without it too, but the pages of their sources then count as used memory until
+    the system reclaims them.
     """
     advise = _madvise()
     if advise is None or not tensor.is_contiguous():

@@ -1,4 +1,8 @@
-"""One file of tensors, opened safely: names, shapes and types at once, values one at a time from the file."""
+"""One file of tensors, opened safely: names, shapes and types at once, values one at a time from the file.
+
+The safetensors package is not used here: it keeps every page that was read mapped and in memory until the whole file is
+closed, while a conversion has to release each tensor as soon as it is written.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -16,10 +21,10 @@ from ..errors import AudioXError
 from .mmap import release_pages
 
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin")
-"""Ends of the names of files that can hold tensors."""
+"""Suffixes of files that can hold tensors."""
 
 WRAPPERS = ("state_dict", "model", "student", "student_state_dict")
-"""Keys under which training code stores the tensors instead of at the top."""
+"""Keys under which training code stores the tensors instead of at the top level."""
 
 MAX_HEADER_BYTES = 100_000_000
 """Longest header that the safetensors format allows."""
@@ -47,11 +52,11 @@ class TensorFile:
 
     shapes, dtypes: by name, in the file's order.
     metadata: the text entries of a safetensors header; empty for pickles.
-    wrapper: the key that held the tensors of a pickle, None when they are at the top.
-    other: names of entries that are no tensors.
+    wrapper: the key that holds the tensors of a pickle, None if they are at the top level.
+    other: names of entries that aren't tensors.
 
     Raises:
-        AudioXError: the file is missing, truncated, unsafe, or no file of tensors.
+        AudioXError: the file is missing, truncated, unsafe, or not a file of tensors.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -60,8 +65,8 @@ class TensorFile:
         self.wrapper: str | None = None
         self.other: tuple[str, ...] = ()
         if not self.path.is_file():
-            what = "is a folder" if self.path.is_dir() else "does not exist"
-            raise AudioXError(f"{self.path} {what}; give the path of a checkpoint file.")
+            problem = "is a folder" if self.path.is_dir() else "does not exist"
+            raise AudioXError(f"{self.path} {problem}; give the path of a checkpoint file.")
         self.is_pickle = _is_pickle(self.path)
         if self.is_pickle:
             tensors, self.wrapper, self.other, _ = _load_pickle(self.path)
@@ -74,19 +79,20 @@ class TensorFile:
             self._starts = {name: entry["data_offsets"][0] for name, entry in header.items()}
 
     def open(self) -> OpenTensors:
-        """A fresh memory map of the file, to read values from.
+        """A new memory map of the file, to read values from.
 
-        A tensor that an earlier map handed out belongs to its owner: what is done to it is not seen here.
+        Tensors from earlier maps belong to their owners: changes to them are not seen here.
         """
         if self.is_pickle:
             tensors, _, _, mapped = _load_pickle(self.path)
             return OpenTensors(tensors, mapped)
-        storage = torch.UntypedStorage.from_file(str(self.path), False, self.path.stat().st_size)
-        # Unaligned tensors are copied to the heap, whose pages are nobody's to drop.
+        size = self.path.stat().st_size
+        storage = cast("torch.UntypedStorage", torch.UntypedStorage.from_file(str(self.path), False, size))
+        # Unaligned tensors are copied to the heap, whose pages must not be dropped.
         aligned = all(
             (self._data_start + start) % self.dtypes[name].itemsize == 0 for name, start in self._starts.items()
         )
-        return OpenTensors(_Views(self, storage), mapped=aligned)
+        return OpenTensors(_MappedTensors(self, storage), mapped=aligned)
 
     def bytes_of(self, name: str) -> int:
         """Bytes that one tensor takes in the file."""
@@ -94,24 +100,24 @@ class TensorFile:
 
 
 class OpenTensors:
-    """Tensors of an opened file: views into its memory map, or loaded ones for old pickles."""
+    """Tensors of an opened file: views into its memory map, or copies in memory for old pickles."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], mapped: bool) -> None:
         self._tensors = tensors
         self._mapped = mapped
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor, to be left as it is."""
+        """One tensor, which must not be changed."""
         return self._tensors[name]
 
     def done(self, tensor: torch.Tensor) -> None:
-        """Say that the caller holds a copy of a tensor from `read` and needs the original no more."""
+        """Say that the caller no longer needs a tensor from `read`."""
         if self._mapped:
             release_pages(tensor)
 
 
-class _Views(dict):
-    """Tensors of a safetensors file, made when asked for."""
+class _MappedTensors(dict[str, torch.Tensor]):
+    """Tensors of a safetensors file, created on first access."""
 
     def __init__(self, file: TensorFile, storage: torch.UntypedStorage) -> None:
         super().__init__()
@@ -124,13 +130,13 @@ class _Views(dict):
         start = file._data_start + file._starts[name]
         raw = torch.empty(0, dtype=torch.uint8).set_(self._storage, start, (file.bytes_of(name),), (1,))
         if raw.data_ptr() % dtype.itemsize:
-            raw = raw.clone()  # headers of any length are legal, unaligned numbers are slow or worse
+            raw = raw.clone()  # headers of any length are legal, but unaligned numbers are slow or worse
         self[name] = raw.view(dtype).view(shape)
         return self[name]
 
 
 def _is_pickle(path: Path) -> bool:
-    """Look at the first bytes: True for torch's pickles, False for safetensors."""
+    """True for torch's pickles, False for safetensors, by the first bytes."""
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"version https://git-lfs"):
@@ -142,8 +148,8 @@ def _is_pickle(path: Path) -> bool:
     raise AudioXError(f"{path} is not a checkpoint: it is neither a safetensors file nor a file written by torch.save.")
 
 
-def _read_header(path: Path) -> tuple[dict[str, dict], dict[str, str], int]:
-    """Entries, metadata and the place where the data of a safetensors file starts."""
+def _read_header(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str], int]:
+    """Entries, metadata and the position at which the data of a safetensors file starts."""
     size = path.stat().st_size
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
@@ -154,18 +160,18 @@ def _read_header(path: Path) -> tuple[dict[str, dict], dict[str, str], int]:
         header = json.loads(text)
         metadata = header.pop("__metadata__", {})
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        whole = all(_fits(entry) for entry in header.values())
+        consistent = all(_fits(entry) for entry in header.values())
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise AudioXError(f"{path} has an unreadable safetensors header; get the file again.") from error
-    if not whole:
+    if not consistent:
         raise AudioXError(f"{path} has a safetensors header that contradicts itself; get the file again.")
     if size < 8 + length + end:
         raise _truncated(path)
     return header, metadata, 8 + length
 
 
-def _fits(entry: Mapping) -> bool:
-    """Does a header entry's place have the length that its type and shape need?"""
+def _fits(entry: Mapping[str, Any]) -> bool:
+    """Is a header entry's range as long as its type and shape need?"""
     start, end = entry["data_offsets"]
     return 0 <= start <= end and end - start == math.prod(entry["shape"]) * _DTYPES[entry["dtype"]].itemsize
 
@@ -175,7 +181,7 @@ def _truncated(path: Path) -> AudioXError:
 
 
 def _load_pickle(path: Path) -> tuple[dict[str, torch.Tensor], str | None, tuple[str, ...], bool]:
-    """Tensors by name, their wrapper, names of other entries, and whether the tensors are memory-mapped."""
+    """Tensors by name, the key that holds them, names of other entries, and whether the tensors are memory-mapped."""
     mapped = _can_map(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -183,8 +189,8 @@ def _load_pickle(path: Path) -> tuple[dict[str, torch.Tensor], str | None, tuple
         if "truncated" in str(error):
             raise _truncated(path) from error
         raise AudioXError(
-            f"{path} holds objects other than tensors, which could run code, and is refused; get it as "
-            ".safetensors or convert it on a machine that may be harmed."
+            f"{path} holds objects other than tensors, which could run code, so it is not opened; get it as "
+            ".safetensors, or convert it on a machine that may come to harm."
         ) from error
     except EOFError as error:
         raise _truncated(path) from error
@@ -212,7 +218,7 @@ def _tensors_of(loaded: object) -> dict[str, torch.Tensor]:
 
 
 def _can_map(path: Path) -> bool:
-    """True for torch's zip files with their data stored as it is; False for pickles of before torch 1.6."""
+    """True for torch's zip files with uncompressed data, False for pickles from before torch 1.6."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             return False

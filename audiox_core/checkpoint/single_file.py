@@ -1,8 +1,10 @@
-"""Names in a single converted file: one prefix for each part, native names behind it."""
+"""Names in a single converted file: one prefix for each component, followed by native names."""
 
 from __future__ import annotations
 
-from .key_mapping import CLIP_VISION, NETWORK, PARTS, SYNCHFORMER, T5, TOKENIZER, VAE
+from collections.abc import Iterable
+
+from ..release.components import CLIP_VISION, COMPONENTS, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
 
 PREFIXES = {
     NETWORK: "model.diffusion_model.",
@@ -12,21 +14,21 @@ PREFIXES = {
     T5: "text_encoders.t5base.transformer.",
     TOKENIZER: "text_encoders.t5base.",
 }
-"""Part -> prefix in our files; the network's is the one that ComfyUI's ModelSave writes as well."""
+"""Component -> prefix in our files; ComfyUI's ModelSave writes the network's too."""
 
 TOKENIZER_NAME = "tokenizer_json"
-"""The tokenizer part's only tensor: the bytes of tokenizer.json."""
+"""The tokenizer's only tensor: the bytes of tokenizer.json."""
 
 
 def split_key(name: str) -> tuple[str, str] | None:
-    """(part, native name) of a name in a single file, None for one without a prefix of ours."""
-    for part in PARTS:
+    """(component, native name) of a name in a single file, None for one without our prefixes."""
+    for part in COMPONENTS:
         prefix = PREFIXES[part]
         if name.startswith(prefix) and (part != TOKENIZER or name == prefix + TOKENIZER_NAME):
             return part, name[len(prefix) :]
     return None
 
 
-def is_single_file(names) -> bool:
-    """Does a file speak our names? Its released twin has `model.model.` and no `model.diffusion_model.`."""
+def is_single_file(names: Iterable[str]) -> bool:
+    """Are these our names? Released files have `model.model.` where ours have `model.diffusion_model.`."""
     return any(split_key(name) for name in names)

@@ -1,4 +1,4 @@
-"""How tensors of a released file become the tensors that the models here hold."""
+"""How tensors of a released file become the tensors of the models here."""
 
 import math
 from collections.abc import Callable
@@ -11,10 +11,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Transform:
-    """A function of one or two source tensors, and what it does to their shapes (so nothing need be read).
+    """A function of one or two source tensors, and what it does to their shapes, so that nothing need be read.
 
-    arrange: puts the numbers in order, as a view where it can, so that ordering and casting are one copy.
-    least_rank: dimensions that the last source needs to have for it.
+    arrange: reorders the numbers, as a view where it can, so that reordering and casting are one copy. least_rank:
+    dimensions that the last source must have.
     """
 
     name: str
@@ -23,13 +23,13 @@ class Transform:
     least_rank: int = 1
 
     def apply(self, *sources: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The native tensor, contiguous, in a type or in the one that `arrange` gives.
+        """The native tensor, contiguous, in the given type or the one that `arrange` returns.
 
-        It shares memory with the source when there is nothing to do.
+        It shares memory with the source if there is nothing to do.
         """
         arranged = self.arrange(*sources)
-        made = arranged.to(dtype or arranged.dtype, memory_format=torch.contiguous_format).contiguous()
-        return made.view(self.shape(*(tuple(source.shape) for source in sources)))
+        converted = arranged.to(dtype or arranged.dtype, memory_format=torch.contiguous_format).contiguous()
+        return converted.view(self.shape(*(tuple(source.shape) for source in sources)))
 
 
 def _split_qkv(rows: torch.Tensor) -> torch.Tensor:
@@ -51,7 +51,7 @@ def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tens
 
 
 def _join_taps(weight: torch.Tensor) -> torch.Tensor:
-    """Convolution (out, in, 3) -> (out, 3, in): previous, own and next position, for `model.mmdit.taps`."""
+    """Convolution (out, in, 3) -> (out, 3, in): previous, current and next position, for `models.mmdit.taps`."""
     return weight.transpose(1, 2)
 
 

@@ -1,12 +1,13 @@
-"""What a part must hold: sizes from its shapes, then every name and shape that a model of these sizes has."""
+"""What a component must hold: its sizes from its shapes, then every name and shape of a model of these sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from ..errors import AudioXError
 from ..models.encoders import ClipSizes, T5Sizes
@@ -14,16 +15,16 @@ from ..models.network import RELEASED_SIZES, AudioXNetwork, NetworkSizes, archit
 from ..models.shapes import layer_count
 from ..models.synchformer import Synchformer, SynchformerSizes
 from ..models.vae import OobleckVAE, VAESizes
-from .key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
+from ..release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
 from .transforms import Shape
 
 SILENCE_NAMES = ("audio.silence_mean", "audio.silence_std")
-"""Tensors of the network that no released file has: they are computed from the VAE."""
+"""Tensors of the network that no released file has: they are computed with the VAE."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """How a part differs from the model that its sizes describe; empty lists when it fits."""
+    """How a component differs from the model that its sizes describe; all empty if it fits."""
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
@@ -34,18 +35,18 @@ class Mismatch:
 
     def sentence(self) -> str:
         """What is wrong, the first names of each kind and how many more."""
-        said = []
+        problems = []
         if self.missing:
-            said.append(f"lacks {first_few(self.missing)}")
+            problems.append(f"lacks {first_few(self.missing)}")
         if self.unexpected:
-            said.append(f"has the unexpected {first_few(self.unexpected)}")
+            problems.append(f"has the unexpected {first_few(self.unexpected)}")
         if self.misshapen:
-            shown = [f"{name} {list(got)} instead of {list(wanted)}" for name, got, wanted in self.misshapen]
-            said.append(f"has {first_few(shown)}")
-        return ", ".join(said)
+            shapes = [f"{name} {list(shape)} instead of {list(expected)}" for name, shape, expected in self.misshapen]
+            problems.append(f"has {first_few(shapes)}")
+        return ", ".join(problems)
 
 
-def first_few(names, shown: int = 3) -> str:
+def first_few(names: Iterable[str], shown: int = 3) -> str:
     """The first few of a list, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
@@ -53,11 +54,11 @@ def first_few(names, shown: int = 3) -> str:
 
 
 def read_sizes(part: str, shapes: Mapping[str, Shape]) -> Any:
-    """The sizes object of a part (`NetworkSizes`, `VAESizes`, ...), None for the tokenizer.
+    """The sizes object of a component (`NetworkSizes`, `VAESizes`, ...), None for the tokenizer.
 
     Raises:
-        KeyError: a tensor that tells a size is missing.
-        AudioXError: sizes that no model of this kind can have.
+        KeyError: a tensor that a size is read from is missing.
+        AudioXError: no model of this kind can have these sizes.
     """
     if part == TOKENIZER:
         return None
@@ -68,25 +69,28 @@ def find_mismatch(part: str, shapes: Mapping[str, Shape]) -> Mismatch:
     """Compare names and shapes with the model that they describe.
 
     Raises:
-        AudioXError: sizes that no model of this kind can have.
+        AudioXError: no model of this kind can have these sizes.
     """
     if part == TOKENIZER:
         return Mismatch()
-    flat = _wrong_rank(part, shapes)
-    if flat:
-        return Mismatch(misshapen=flat)
+    wrong_rank = _wrong_rank(part, shapes)
+    if wrong_rank:
+        return Mismatch(misshapen=wrong_rank)
     try:
-        wanted = expected_shapes(part, shapes)
+        expected = expected_shapes(part, shapes)
     except KeyError as error:
         return Mismatch(missing=(str(error.args[0]),))
-    missing = tuple(name for name in wanted if name not in shapes and name not in SILENCE_NAMES)
-    unexpected = tuple(name for name in shapes if name not in wanted)
-    misshapen = tuple((name, shape, wanted[name]) for name, shape in shapes.items() if wanted.get(name, shape) != shape)
-    return Mismatch(missing, unexpected, misshapen)
+    return Mismatch(
+        missing=tuple(name for name in expected if name not in shapes and name not in SILENCE_NAMES),
+        unexpected=tuple(name for name in shapes if name not in expected),
+        misshapen=tuple(
+            (name, shape, expected[name]) for name, shape in shapes.items() if expected.get(name, shape) != shape
+        ),
+    )
 
 
 def expected_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Names and shapes of the model whose sizes the given shapes tell."""
+    """Names and shapes of the model that the given shapes describe."""
     if part == T5:
         return _t5_shapes(shapes)
     if part == CLIP_VISION:
@@ -96,25 +100,30 @@ def expected_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
 
 
 def float32_names(part: str, shapes: Mapping[str, Shape]) -> frozenset[str]:
-    """Tensors that the model keeps in float32 whatever type is asked for."""
+    """Tensors that the model keeps in float32 whatever type is requested."""
     if part != NETWORK:
         return frozenset()
     model = _MODELS[part](read_sizes(part, shapes), dtype=torch.float16, device="meta")
     return frozenset(name for name, tensor in model.state_dict().items() if tensor.dtype == torch.float32)
 
 
-_SIZES = {
+class _Sizes(Protocol):
+    @classmethod
+    def from_shapes(cls, shapes: Mapping[str, Shape]) -> Any: ...
+
+
+_SIZES: dict[str, type[_Sizes]] = {
     NETWORK: NetworkSizes,
     VAE: VAESizes,
     SYNCHFORMER: SynchformerSizes,
     CLIP_VISION: ClipSizes,
     T5: T5Sizes,
 }
-_MODELS = {NETWORK: AudioXNetwork, VAE: OobleckVAE, SYNCHFORMER: Synchformer}
+_MODELS: dict[str, Callable[..., nn.Module]] = {NETWORK: AudioXNetwork, VAE: OobleckVAE, SYNCHFORMER: Synchformer}
 
 
 def _wrong_rank(part: str, shapes: Mapping[str, Shape]) -> tuple[tuple[str, Shape, Shape], ...]:
-    """Tensors with another number of dimensions than the released model's, which sizes cannot be read off."""
+    """Tensors with another number of dimensions than in the released model, which sizes cannot be read from."""
     if part not in _MODELS:
         return ()
     sizes = RELEASED_SIZES[architecture_of(shapes)] if part == NETWORK else _SIZES[part]()
@@ -122,9 +131,9 @@ def _wrong_rank(part: str, shapes: Mapping[str, Shape]) -> tuple[tuple[str, Shap
     released = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     wrong = []
     for name, shape in shapes.items():
-        wanted = released.get(name)
-        if wanted is not None and len(wanted) != len(shape):
-            wrong.append((name, shape, wanted))
+        expected = released.get(name)
+        if expected is not None and len(expected) != len(shape):
+            wrong.append((name, shape, expected))
     return tuple(wrong)
 
 
@@ -183,7 +192,7 @@ def _clip_shapes(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
     }
 
 
-def _dims(shapes: Mapping[str, Shape], name: str, wanted: int) -> Shape:
-    if len(shapes[name]) != wanted:
-        raise AudioXError(f"{name} has the shape {list(shapes[name])}, expected {wanted} dimensions.")
+def _dims(shapes: Mapping[str, Shape], name: str, rank: int) -> Shape:
+    if len(shapes[name]) != rank:
+        raise AudioXError(f"{name} has the shape {list(shapes[name])}, expected {rank} dimensions.")
     return shapes[name]

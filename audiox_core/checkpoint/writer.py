@@ -1,4 +1,7 @@
-"""Writing a safetensors file one tensor at a time, so that the whole never has to be in memory."""
+"""Writes a safetensors file one tensor at a time.
+
+The safetensors package is not used here: it takes all tensors at once, so that the whole model would be in memory.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from .reader import DTYPE_NAMES
 from .transforms import Shape
 
 ALIGNMENT = 64
-"""Bytes. Mapped tensors that start like freshly allocated ones give the same rounding in matrix products."""
+"""Bytes. Mapped tensors that are aligned like newly allocated ones give the same rounding in matrix products."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor to be written: its name, shape and type, a function that makes it, one that takes it back."""
+    """A tensor to write. make: returns it; done: is given it again once it is written."""
 
     name: str
     shape: Shape
@@ -42,8 +45,8 @@ def write_safetensors(
 ) -> None:
     """Write the entries to a file beside `path`, then move it there in one step.
 
-    Tensors of whole multiples of the alignment come first, so that all of these are aligned.
-    progress(bytes written, bytes in all) is called after each tensor.
+    Tensors whose size is a multiple of the alignment come first, so all of these are aligned. progress(bytes written,
+    bytes in all) is called after each tensor.
     """
     ordered = sorted(entries, key=lambda entry: (entry.bytes % ALIGNMENT != 0, -entry.dtype.itemsize))
     total = sum(entry.bytes for entry in ordered)
@@ -66,22 +69,22 @@ def write_safetensors(
 
 def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
     header: dict[str, object] = {"__metadata__": dict(metadata)}
-    place = 0
+    position = 0
     for entry in entries:
-        offsets = [place, place + entry.bytes]
+        offsets = [position, position + entry.bytes]
         header[entry.name] = {
             "dtype": DTYPE_NAMES[entry.dtype],
             "shape": list(entry.shape),
             "data_offsets": offsets,
         }
-        place = offsets[1]
+        position = offsets[1]
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 8) % ALIGNMENT)  # 8 bytes of length stand in front
+    text += b" " * (-(len(text) + 8) % ALIGNMENT)  # 8 bytes of length come first
     return struct.pack("<Q", len(text)) + text
 
 
 def _bytes(entry: Entry, tensor: torch.Tensor) -> memoryview:
     if tuple(tensor.shape) != entry.shape or tensor.dtype != entry.dtype:
-        got = f"{tensor.dtype} {tuple(tensor.shape)}"
-        raise ValueError(f"{entry.name} was announced as {entry.dtype} {entry.shape}, got {got}.")
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        actual = f"{tensor.dtype} {tuple(tensor.shape)}"
+        raise ValueError(f"{entry.name} was announced as {entry.dtype} {entry.shape}, but is {actual}.")
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data

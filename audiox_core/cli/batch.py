@@ -1,4 +1,4 @@
-"""`python -m audiox_core batch`: make all the sounds of a manifest, resumably, on one or several processes."""
+"""`python -m audiox_core batch`: generate all the sounds of a manifest, resumably, on one or several processes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import contextlib
 import json
 import sys
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AudioXError
 from ..lengths import latent_frames
 from . import generate, memory
 from .manifest import Failure, Item, read_manifest
 from .progress import Bar
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+    from torch import Tensor
+
+    from ..checkpoint import Checkpoint
+    from ..memory import Workload
+    from ..pipeline import AudioX
 
 FORMATS = tuple(suffix[1:] for suffix in (*generate.SOUND_SUFFIXES, *generate.VIDEO_SUFFIXES))
 
@@ -35,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "manifest",
         type=Path,
-        help="one JSON object a line, with the words of generate's options: id or out for the name, prompt, video, "
+        help="one JSON object per line, with the names of generate's options: id or out for the name, prompt, video, "
         "video_start, seconds, seed, ...; paths are read from the working directory",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the sounds")
     parser.add_argument(
-        "--format", choices=FORMATS, default="wav", help="of lines without a name in out (default: %(default)s)"
+        "--format", choices=FORMATS, default="wav", help="for lines without a name in out (default: %(default)s)"
     )
     parser.add_argument(
         "--batch-size",
@@ -53,20 +62,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when all sounds are there, 1 when some could not be made. Raises AudioXError where nothing can be."""
+    """0 when all sounds are there, 1 when some failed. Raises AudioXError where none can be generated."""
     memory.check(args)
     if not args.manifest.is_file():
         raise AudioXError(f"There is no file {args.manifest}; give a manifest that exists.")
     if args.batch_size is not None and args.batch_size < 1:
         raise AudioXError(f"--batch-size is {args.batch_size}, expected 1 or more.")
-    state, device = processes(args.device or generate.default_device())
+    from ..memory.devices import default_device
+
+    state, device = processes(args.device or default_device())
     from accelerate.utils import broadcast_object_list, gather_object
 
     size = args.batch_size or (1 if device == "cpu" else GPU_BATCH)
-    model = generate.open_model(args, device, lambda checkpoint: job_of(size))
+    model = generate.open_model(args, lambda checkpoint: workload(size), device)
     args.out.mkdir(parents=True, exist_ok=True)
-    # One process plans for all: each on its own would find other sounds done already.
-    plan = list(planned(args, model.checkpoint, size)) if state.is_main_process else [None] * 3
+    # One process plans for all: each by itself would find other sounds done already.
+    plan: list[Any] = list(plan_batches(args, model.checkpoint, size)) if state.is_main_process else [None] * 3
     broadcast_object_list(plan)
     batches, skipped, refused = plan
     # Neighbours are equally long, so dealing them in turn gives every process as much to do.
@@ -74,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if state.num_processes > 1:
         share = f"process {state.process_index + 1} of {state.num_processes}: {sum(map(len, mine))} sounds"
         print(share, file=sys.stderr, flush=True)
-    failed = gather_object(make_all(model, mine, Bar() if state.is_local_main_process else None))
+    failed = gather_object(generate_all(model, mine, Bar() if state.is_local_main_process else None))
     failures = sorted(refused + failed, key=lambda failure: failure.line)
     if state.is_main_process:
         report(args.out, sum(map(len, batches)) - len(failed), skipped, failures)
@@ -83,14 +94,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def job_of(size: int):
-    """The most that a batch of a manifest may have to hold in memory."""
+def workload(size: int) -> Workload:
+    """The most that a batch of a manifest may need memory for."""
     from ..memory import Workload
 
     return Workload(sounds=size, prompts=size, rows=3, video=True, audio=True)
 
 
-def processes(device: str):
+def processes(device: str) -> tuple[PartialState, str]:
     """The processes that `accelerate launch` started, this one alone without it, and the device of this one."""
     try:
         from accelerate import PartialState
@@ -101,96 +112,98 @@ def processes(device: str):
     return state, str(state.device) if own else device
 
 
-def planned(args: argparse.Namespace, checkpoint, size: int) -> tuple[list[Batch], int, list[Failure]]:
-    """Batches of what is left to make, the longest sounds first; how many sounds are done; what cannot be made."""
+def plan_batches(args: argparse.Namespace, checkpoint: Checkpoint, size: int) -> tuple[list[Batch], int, list[Failure]]:
+    """Batches of what is left to do, the longest sounds first; how many sounds are done; the lines that can't work."""
     names = ("model", "variant", "vae", "synchformer", "text_encoder", "dtype", "no_half", "vae_dtype")
     about = {name: getattr(args, name) for name in names}
     items, failures = read_manifest(args.manifest, args.out, f".{args.format}", about)
-    alike, skipped = {}, 0
+    groups: dict[tuple[Any, ...], Batch] = {}
+    skipped = 0
     for item in items:
         try:
             if item.done():
                 skipped += 1
                 continue
-            item.args.seconds = generate.seconds_of(item.args)
-            kind = kind_of(item, checkpoint)
+            measured = replace(item, request=item.request.with_length())
+            kind = batch_key(measured, checkpoint)
         except (AudioXError, OSError) as error:
             failures.append(Failure(item.line, str(error), item.text))
         else:
-            alike.setdefault(kind, []).append(item)
-    batches = [
-        group[i : i + size]
-        for _, group in sorted(alike.items(), key=lambda kind: -kind[0][0])
-        for i in range(0, len(group), size)
-    ]
+            groups.setdefault(kind, []).append(measured)
+    longest_first = sorted(groups.items(), key=lambda group: -group[0][0])
+    batches = [group[i : i + size] for _, group in longest_first for i in range(0, len(group), size)]
     return batches, skipped, failures
 
 
-def kind_of(item: Item, checkpoint) -> tuple:
-    """Its latent frames, and what else sounds have in common that are sampled together; edits are made one by one."""
-    args = item.args
-    settings = generate.settings_of(checkpoint, args)
-    frames = latent_frames(args.seconds, loop=args.loop)
-    return frames, args.loop, settings, args.negative is None, item.line if args.edit else 0
+def batch_key(item: Item, checkpoint: Checkpoint) -> tuple[Hashable, ...]:
+    """Latent frames, and what else sounds have in common that are sampled together; edits go one by one."""
+    from ..pipeline import request_settings
+
+    request = item.request
+    settings = request_settings(checkpoint, request)
+    frames = latent_frames(request.seconds, loop=request.loop)
+    return frames, request.loop, settings, request.negative is None, item.line if request.edit else 0
 
 
-def make_all(model, batches: Sequence[Batch], bar: Bar | None) -> list[Failure]:
-    """Make the sounds, and tell which could not be made. A batch that fails is made one by one."""
+def generate_all(model: AudioX, batches: Sequence[Batch], bar: Bar | None) -> list[Failure]:
+    """Generate the sounds, and return those that failed. The sounds of a failed batch are tried one by one."""
     import torch
 
-    left, failures, done, total = deque(batches), [], 0, sum(map(len, batches))
+    queue, total, done = deque(batches), sum(map(len, batches)), 0
+    failures: list[Failure] = []
     with bar or contextlib.nullcontext():
-        while left:
+        while queue:
             if bar:
                 bar("batch", done, total)
-            batch = left.popleft()
+            batch = queue.popleft()
             try:
-                make(model, batch)
+                generate_batch(model, batch)
             except (AudioXError, OSError, torch.cuda.OutOfMemoryError) as error:
-                missing = [item for item in batch if not item.done()]
-                if len(batch) == 1:
-                    failures.append(Failure(batch[0].line, " ".join(str(error).split()), batch[0].text))
-                else:
-                    left.extendleft([item] for item in reversed(missing))
-                    done -= len(missing)
+                if len(batch) > 1:
+                    retries = [[item] for item in batch if not item.done()]
+                    queue.extendleft(reversed(retries))
+                    done += len(batch) - len(retries)
+                    continue
+                failures.append(Failure(batch[0].line, " ".join(str(error).split()), batch[0].text))
             done += len(batch)
         if bar:
             bar("batch", done, total)
     return failures
 
 
-def make(model, batch: Batch) -> None:
-    """Make and write the sounds of a batch."""
-    args = batch[0].args
-    settings = generate.settings_of(model.checkpoint, args)
-    encoded = [generate.prompts(model, item.args, settings.cfg, no_bar) for item in batch]
-    if args.edit:
-        [(prompt, negative)] = encoded
-        stage = contextlib.nullcontext  # nobody asks for the memory of each
-        sounds = generate.edited(model, args, no_bar, stage, prompt, settings, [args.seed], negative)
-    else:
-        prompts, negatives = map(list, zip(*encoded, strict=True))
-        seeds = [item.args.seed for item in batch]
-        length = {"seconds": args.seconds, "loop": args.loop}
-        latents = model.sample(prompts, settings, seeds, None if args.negative is None else negatives, **length)
-        sounds = decoded(model, latents, batch)
-    for item, sound in zip(batch, sounds, strict=True):
+def generate_batch(model: AudioX, batch: Batch) -> None:
+    """Generate and write the sounds of a batch."""
+    for item, sound in zip(batch, sounds_of(model, batch), strict=True):
         with item.recorded():
-            generate.write(item.out, sound, item.args)
+            generate.write(item.out, sound, item.request)
 
 
-def decoded(model, latents, batch: Batch):
-    """The sounds (2, samples) of latents, one after the other, so that each is written before the next is made."""
+def sounds_of(model: AudioX, batch: Batch) -> Iterable[Tensor]:
+    """The sounds (2, samples) of a batch in its order."""
+    from ..pipeline import request_settings
+
+    request = batch[0].request
+    if request.edit:
+        return model.run(request)
+    prompts = [model.request_prompt(item.request) for item in batch]
+    latents = model.sample(
+        prompts,
+        request_settings(model.checkpoint, request),
+        [item.request.seed for item in batch],
+        seconds=request.seconds,
+        loop=request.loop,
+    )
+    return decode_each(model, latents, batch)
+
+
+def decode_each(model: AudioX, latents: Tensor, batch: Batch) -> Iterator[Tensor]:
+    """The sounds of latents, one after the other, so that each is written before the next is decoded."""
     for latent, item in zip(latents, batch, strict=True):
-        args = item.args
-        yield model.decode(latent[None], seconds=args.seconds, loop=args.loop, normalize=args.normalize)[0]
+        request = item.request
+        yield model.decode(latent[None], seconds=request.seconds, loop=request.loop, normalize=request.normalize)[0]
 
 
-def no_bar(stage: str, done: int, total: int) -> None:
-    """The stages of one sound are not shown."""
-
-
-def report(folder: Path, made: int, skipped: int, failures: Sequence[Failure]) -> None:
+def report(folder: Path, done: int, skipped: int, failures: Sequence[Failure]) -> None:
     """Say how it went; failures also go to a file in the folder, which is there only when there are some."""
     from ..media.files import written_whole
 
@@ -202,4 +215,4 @@ def report(folder: Path, made: int, skipped: int, failures: Sequence[Failure]) -
     for failure in failures:
         print(f"line {failure.line}: {failure.error}", file=sys.stderr)
     where = f", see {path}" if failures else ""
-    print(f"{made} done, {skipped} skipped, {len(failures)} failed{where}")
+    print(f"{done} done, {skipped} skipped, {len(failures)} failed{where}")

@@ -1,10 +1,11 @@
-"""`python -m audiox_core convert`: merge a checkpoint and convert it to one .safetensors file."""
+"""`audiox convert`: merge a checkpoint's files and convert them to one .safetensors file."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from ..release.components import COMPONENTS
 from ..release.variants import VARIANTS
 from .progress import Bar
 
@@ -15,31 +16,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `convert`."""
     parser.add_argument("source", type=Path, help="a checkpoint file, or the folder that holds it")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
-    parser.add_argument("--dtype", choices=DTYPES, help="type of the weights; without it as in the source")
-    parser.add_argument("--vae-dtype", choices=DTYPES, default="fp32", help="type of the VAE's (default: fp32)")
-    parser.add_argument("--variant", choices=tuple(VARIANTS), help="which model it is, when no name says so")
+    parser.add_argument("--dtype", choices=DTYPES, help="type of the weights (default: as in the source)")
+    parser.add_argument("--vae-dtype", choices=DTYPES, default="fp32", help="type of the VAE's weights (default: fp32)")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), help="which model it is, if no name says so")
     parser.add_argument("--vae", type=Path, help="VAE file to use instead of the one found")
     parser.add_argument("--synchformer", type=Path, help="Synchformer file to use instead of the one found")
     parser.add_argument("--text-encoder", type=Path, help="T5 file or folder to use instead of the one found")
-    for part in ("vae", "clip_vision", "synchformer", "t5", "tokenizer"):
+    for part in COMPONENTS[1:]:  # without the network there is no model
         parser.add_argument(
             f"--without-{part.replace('_', '-')}",
             dest="without",
             action="append_const",
             const=part,
-            help=f"leave the part {part} out",
+            help=f"leave the component {part} out",
         )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Convert and say what was written. Raises AudioXError for input that cannot work."""
-    import torch  # with what needs it: importing it takes seconds
+    """Convert and print what was written. Raises AudioXError for input that cannot work."""
+    import torch  # here, because importing it takes seconds
 
     from ..checkpoint.convert import convert
 
     types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, None: None}
     with Bar() as bar:
-        opened = convert(
+        checkpoint = convert(
             options.source,
             options.output,
             dtype=types[options.dtype],
@@ -51,6 +52,6 @@ def run(options: argparse.Namespace) -> None:
             without=options.without or (),
             progress=lambda done, total: bar("convert", done >> 20, total >> 20),
         )
-    parts = [part for part in opened.parts if part not in (options.without or ())]
+    parts = [part for part in checkpoint.parts if part not in (options.without or ())]
     size = options.output.stat().st_size
-    print(f"{options.output}: {VARIANTS[opened.variant].title}, {', '.join(parts)}, {size / 1e6:,.1f} MB")
+    print(f"{options.output}: {VARIANTS[checkpoint.variant].title}, {', '.join(parts)}, {size / 1e6:,.1f} MB")

@@ -1,13 +1,21 @@
-"""`python -m audiox_core download`: fetch the released weights of a model, checked, and convert them if you like."""
+"""`audiox download`: fetch and check the released weights of a model, and convert them if you like."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AudioXError
 from ..release.files import RELEASES, Release, default_folder, gigabytes
 from .progress import Bar
+
+if TYPE_CHECKING:
+    from ..release.download import Progress, Remote
+
+MB = 2**20
+Result = TypeVar("Result")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,25 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         type=Path,
         metavar="DIR",
-        help="folder that the model's own folder is put into (default: models/audiox of the ComfyUI that the pack "
-        "lies in, else ./models/audiox)",
+        help="folder in which the model gets its own folder (default: models/audiox of the ComfyUI that this pack is "
+        "installed in, else ./models/audiox)",
     )
-    parser.add_argument("--revision", help="branch, tag or commit in place of the one that is pinned here; e.g. main")
-    parser.add_argument("--convert", action="store_true", help="then make one bf16 .safetensors with everything in it")
+    parser.add_argument("--revision", help="branch, tag or commit in place of the pinned one, e.g. main")
+    parser.add_argument("--convert", action="store_true", help="then write one bf16 .safetensors with everything in it")
     parser.add_argument(
         "--remove-original", action="store_true", help="then delete the released model file (with --convert)"
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Fetch, and say what lies where. Raises AudioXError for what cannot work."""
+    """Download, and print what is where. Raises AudioXError for what cannot work."""
     if options.remove_original and not options.convert:
-        raise AudioXError("--remove-original needs --convert: without it there would be no model left.")
+        raise AudioXError("Add --convert to --remove-original: without it no model would be left.")
     release = RELEASES[options.model]
     folder = (options.to or default_folder()) / release.folder
     converted = folder.parent / f"{release.title.lower()}-bf16.safetensors"
     if options.convert and converted.exists():
-        raise AudioXError(f"{converted} is there already; use it, move it away, or leave --convert out.")
+        raise AudioXError(f"{converted} exists already; use it, move it away, or leave out --convert.")
     print(f"{release.title}: about {gigabytes(release.size)} into {folder}. Licence: {release.licence}.", flush=True)
     _fetch(release, folder, options)
     if not options.convert:
@@ -49,16 +57,19 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> None:
-    from ..release import download as hub  # with huggingface_hub, whose import takes a moment
+    from ..release import download as hub  # here, because importing huggingface_hub takes a moment
 
     if hub.is_offline():
-        known = {remote.file: remote for remote in hub.recorded(folder, release.files)}
-        lacking = [
-            file.path for file in release.files if file not in known or not _showing(hub.is_there, known[file], folder)
+        recorded = {remote.file: remote for remote in hub.recorded(folder, release.files)}
+        missing = [
+            file.path
+            for file in release.files
+            if file not in recorded or not _with_bar(hub.is_there, recorded[file], folder)
         ]
-        if lacking:
+        if missing:
             raise AudioXError(
-                f"HF_HUB_OFFLINE is set, and {folder} has no record of having {', '.join(lacking)}; unset it to fetch."
+                f"Unset HF_HUB_OFFLINE to download {', '.join(missing)}, which {folder / hub.RECORD} does not list as "
+                "downloaded."
             )
         print(f"{folder}: complete, as {hub.RECORD} says")
         return
@@ -66,40 +77,45 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> None:
     remotes = hub.resolve(release.files, revisions)
     for name, revision in dict.fromkeys((remote.file.repository.name, remote.revision) for remote in remotes):
         print(f"{name} at {revision}", flush=True)
-    wanted = [remote for remote in remotes if not _showing(hub.is_there, remote, folder)]
-    hub.check_room(wanted, folder, extra=sum(remote.size for remote in remotes) * 6 // 10 if options.convert else 0)
+    absent = [remote for remote in remotes if not _with_bar(hub.is_there, remote, folder)]
+    hub.check_disk(absent, folder, extra=sum(remote.size for remote in remotes) * 6 // 10 if options.convert else 0)
     folder.mkdir(parents=True, exist_ok=True)
     for remote in remotes:
-        if remote in wanted:
-            _showing(hub.fetch, remote, folder)
+        if remote in absent:
+            _with_bar(hub.fetch, remote, folder)
         hub.write_record(folder, [remote])
-        state = "fetched" if remote in wanted else "was there"
+        state = "fetched" if remote in absent else "was there"
         print(f"{remote.file.path}: {state}, {gigabytes(remote.size)}, {remote.checksum}", flush=True)
 
 
-def _showing(work, *arguments):
-    """Do some work that tells its progress, which is worth a bar of its own for large files."""
+def _with_bar(step: Callable[[Remote, Path, Progress], Result], remote: Remote, folder: Path) -> Result:
+    """Do something to a file, with a progress bar in MB if there are any."""
     with Bar() as bar:
-        return work(*arguments, lambda stage, done, total: total >> 20 and bar(stage, done >> 20, total >> 20))
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if total >= MB:
+                bar(stage, done // MB, total // MB)
+
+        return step(remote, folder, progress)
 
 
 def _convert(release: Release, folder: Path, converted: Path) -> None:
-    """Write the converted file and open it again, so that nobody deletes a model for a file that does not load."""
+    """Write the converted file and open it again, so that no model is deleted for a file that does not load."""
     import torch
 
     from ..checkpoint import open_checkpoint
     from ..checkpoint.convert import convert
 
     with Bar() as bar:
-        opened = convert(
+        original = convert(
             folder / release.model.path,
             converted,
             dtype=torch.bfloat16,
             vae_dtype=torch.float32,
             variant=release.variant,
-            progress=lambda done, total: bar("convert", done >> 20, total >> 20),
+            progress=lambda done, total: bar("convert", done // MB, total // MB),
         )
-    made = open_checkpoint(converted)
-    if made.variant != release.variant or not set(opened.parts) <= set(made.parts):
-        raise AudioXError(f"{converted} does not hold what {folder} holds; the released files are left as they are.")
-    print(f"{converted}: {release.title}, {', '.join(made.parts)}, {gigabytes(converted.stat().st_size)}")
+    copy = open_checkpoint(converted)
+    if copy.variant != release.variant or not set(original.parts) <= set(copy.parts):
+        raise AudioXError(f"{converted} lacks something that {folder} holds; the released files are left as they are.")
+    print(f"{converted}: {release.title}, {', '.join(copy.parts)}, {gigabytes(converted.stat().st_size)}")

@@ -1,27 +1,35 @@
-"""The options of commands that run models: number types and memory, and the plan that they come to."""
+"""The options of commands that run models, number types and memory limits, and the plan that follows from them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import AudioXError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..checkpoint import Checkpoint
+    from ..memory import Dtypes, MemoryPlan, Workload
 
 DTYPES = ("fp32", "bf16", "fp16")
 
 
 def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
-    """default: says which type is taken when none is named."""
-    parser.add_argument("--dtype", choices=DTYPES, help=f"of the network and the encoders; default: {default}")
-    parser.add_argument("--vae-dtype", choices=DTYPES, default="fp32", help="of the VAE (default: %(default)s)")
-    parser.add_argument("--no-half", action="store_true", help="fp32 throughout, as --dtype fp32")
-    parser.add_argument("--no-cpu-offload", action="store_true", help="keep every part on the device")
-    parser.add_argument("--max-vram", type=float, metavar="GB", help="default: 90 %% of what is free")
-    parser.add_argument("--max-ram", type=float, metavar="GB", help="default: 80 %% of what is free")
+    """Add the options. default: the type that is used if none is given, in words."""
+    parser.add_argument("--dtype", choices=DTYPES, help=f"type of the network and the encoders (default: {default})")
+    parser.add_argument("--vae-dtype", choices=DTYPES, default="fp32", help="type of the VAE (default: %(default)s)")
+    parser.add_argument("--no-half", action="store_true", help="fp32 throughout, like --dtype fp32")
+    parser.add_argument("--no-cpu-offload", action="store_true", help="keep every component on the device")
+    parser.add_argument("--max-vram", type=float, metavar="GB", help="limit for VRAM (default: 90 %% of what is free)")
+    parser.add_argument("--max-ram", type=float, metavar="GB", help="limit for RAM (default: 80 %% of what is free)")
 
 
 def check(args: argparse.Namespace) -> None:
-    """AudioXError for options that cannot work, before torch is imported."""
+    """Raise AudioXError for options that cannot work, before torch is imported."""
     if args.no_half and args.dtype not in (None, "fp32"):
         raise AudioXError(f"--no-half means fp32, but --dtype is {args.dtype}: leave one of them out.")
     for option in ("max_vram", "max_ram"):
@@ -30,24 +38,31 @@ def check(args: argparse.Namespace) -> None:
             raise AudioXError(f"--{option.replace('_', '-')} is {limit:g} GB, expected more than 0.")
 
 
-def chosen_dtypes(args: argparse.Namespace, default):
-    """The types asked for; default: a function that gives that of the network and the encoders."""
+def chosen_dtypes(args: argparse.Namespace, default: Callable[[], torch.dtype]) -> Dtypes:
+    """The requested types; default: gives the type of the network and the encoders if none is requested."""
     import torch
 
     from ..memory import Dtypes
 
     types = dict(zip(DTYPES, (torch.float32, torch.bfloat16, torch.float16), strict=True))
-    asked = "fp32" if args.no_half else args.dtype
-    dtype = types[asked] if asked else default()
+    name = "fp32" if args.no_half else args.dtype
+    dtype = types[name] if name else default()
     return Dtypes(dtype, dtype, types[args.vae_dtype])
 
 
-def make_plan(args: argparse.Namespace, checkpoint, device: str, dtypes, job, models: int = 1):
-    """The plan of a run, printed on stderr; AudioXError when nothing fits."""
+def make_plan(
+    args: argparse.Namespace,
+    checkpoint: Checkpoint,
+    device: str,
+    dtypes: Dtypes,
+    workload: Workload,
+    models: int = 1,
+) -> MemoryPlan:
+    """The plan of a run, printed on stderr; AudioXError when nothing fits. models: see `Limits`."""
     from ..memory import GB, Limits, ModelFootprint, detect, plan_memory, report
 
     vram, ram = (None if value is None else int(value * GB) for value in (args.max_vram, args.max_ram))
     limits = Limits(max_vram=vram, max_ram=ram, offload=not args.no_cpu_offload, models=models)
-    found = plan_memory(ModelFootprint.of(checkpoint), job, detect(device), limits, dtypes)
-    print(report.plan_report(found, by_hand=args.no_half or args.dtype is not None), file=sys.stderr)
-    return found
+    plan = plan_memory(ModelFootprint.of(checkpoint), workload, detect(device), limits, dtypes)
+    print(report.plan_report(plan, by_hand=args.no_half or args.dtype is not None), file=sys.stderr)
+    return plan

@@ -1,7 +1,7 @@
-"""The demo checkpoints that come with the library: two very small models of our own, for trying things out.
+"""The demo checkpoints that come with the library: two very small models for trying things out.
 
-They know a toy world of tones, sweeps, ticks, noise, chords and beats (`audiox_core.evaluation.scenes`) and nothing
-else; `training/` made them from scratch on synthetic sounds. Licence: Apache-2.0, like the code.
+They only know a toy world of tones, sweeps, ticks, noise, chords and beats; `training/` trained them from scratch on
+synthetic sounds. Licence: Apache-2.0, like the code.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ DEFAULT = "turbo"
 
 
 def demo_path(variant: str = DEFAULT) -> Path:
-    """File of a demo checkpoint, "turbo" or "base"; its VAE and encoders lie beside it."""
+    """File of a demo checkpoint, "turbo" or "base"; its VAE and encoders are beside it."""
     return FOLDER / NAMES[variant]

@@ -1,9 +1,9 @@
-"""Loudness and true peak of a sound as ITU-R BS.1770-4 has them, and the gain that brings it to a loudness.
+"""Loudness and true peak of a sound by ITU-R BS.1770-4, and the gain that brings it to a loudness.
 
-torchaudio.functional.loudness is no help: its filters clip at full scale, so that a 997 Hz sine of 0 dBFS in one
+Why our own: the filters of torchaudio.functional.loudness clip at full scale, so that a 997 Hz sine of 0 dBFS in one
 channel reads -3.28 LUFS instead of -3.01 and a loud one of 8 kHz 2.8 LU too little; silence gives NaN, sound shorter
 than a block RuntimeError, and there is no 5.1. FFmpeg's ebur128 filter agrees with this module at 44.1 and 48 kHz, but
-PyAV 17 and older hand out none of its figures. Neither is needed: a filter is a product in the frequency domain, and
+PyAV 17 and older don't expose its figures. Neither is needed: a filter is a product in the frequency domain, and
 oversampling is a longer inverse transform.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 
 from ..errors import AudioXError
-from ..media.mix import cut
+from ..media.slicing import padded_slice
 
 STAGES = (
     ((1.53512485958697, -2.69169619810638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)),
@@ -35,7 +35,7 @@ OFFSET = -0.691
 """LUFS of a power of 1; makes up for what K-weighting adds at 997 Hz."""
 
 GATE = -70.0
-"""LUFS; quieter blocks do not count."""
+"""LUFS; quieter blocks don't count."""
 
 RELATIVE_GATE = 0.1
 """Blocks with less than this share of the mean power (-10 LU) do not count either."""
@@ -43,10 +43,10 @@ RELATIVE_GATE = 0.1
 STEPS_A_SECOND, BLOCK_STEPS = 10, 4
 """A block is 400 ms long, and every 100 ms begins one."""
 
-PIECE_STEPS, MARGIN_STEPS = 50, 5
-"""Sound is taken in pieces, so that a long one needs little memory; the filters have faded within the margin."""
+CHUNK_STEPS, MARGIN_STEPS = 50, 5
+"""Sound is measured in chunks, so that a long one needs little memory; the filters fade within the margin."""
 
-PADDED_STEPS = PIECE_STEPS + 2 * MARGIN_STEPS
+PADDED_STEPS = CHUNK_STEPS + 2 * MARGIN_STEPS
 
 OVERSAMPLING = 4
 
@@ -57,8 +57,8 @@ HIGHEST_PEAK_DB = -1.0
 def loudness(waveform: torch.Tensor, sample_rate: int) -> float:
     """Integrated loudness in LUFS of (channels, samples) at any rate, gated; above -70.
 
-    Minus infinity for silence (nothing above the gate) and for sound shorter than a block of 0.4 s. What remains
-    behind the last whole step of 0.1 s does not count. One channel is one loudspeaker: on two it is 3 LU louder.
+    Minus infinity for silence (nothing above the gate) and for sound shorter than a block of 0.4 s. What follows
+    the last whole step of 0.1 s doesn't count. One channel is one loudspeaker: on two it is 3 LU louder.
 
     Raises:
         AudioXError: other than 1, 2, 5 (L R C Ls Rs) or 6 (L R C LFE Ls Rs) channels.
@@ -74,7 +74,7 @@ def loudness(waveform: torch.Tensor, sample_rate: int) -> float:
     powers = []
     for spectrum in _spectra(waveform, step):
         weighted = torch.fft.irfft(spectrum * gains, PADDED_STEPS * step).unflatten(1, (PADDED_STEPS, step))
-        powers.append(weighted[:, MARGIN_STEPS:-MARGIN_STEPS].square().mean(2))  # (channels, PIECE_STEPS)
+        powers.append(weighted[:, MARGIN_STEPS:-MARGIN_STEPS].square().mean(2))  # (channels, CHUNK_STEPS)
     power = torch.tensor(weights, dtype=torch.float64) @ torch.cat(powers, 1)[:, :steps]
     blocks = power.unfold(0, BLOCK_STEPS, 1).mean(1)
     blocks = blocks[blocks > 10 ** ((GATE - OFFSET) / 10)]
@@ -111,42 +111,42 @@ def samples_of_step(sample_rate: int) -> int:
 
 
 def _spectra(waveform: torch.Tensor, step: int) -> Iterator[torch.Tensor]:
-    """Spectra of the pieces, each PADDED_STEPS long: with a margin of its neighbours at both ends."""
-    for start in range(0, waveform.shape[1], PIECE_STEPS * step):
-        piece = cut(waveform, start - MARGIN_STEPS * step, PADDED_STEPS * step)
-        yield torch.fft.rfft(piece.detach().to("cpu", torch.float64))
+    """Spectra of the chunks, each PADDED_STEPS long: with a margin of its neighbours at both ends."""
+    for start in range(0, waveform.shape[1], CHUNK_STEPS * step):
+        chunk = padded_slice(waveform, start - MARGIN_STEPS * step, PADDED_STEPS * step)
+        yield torch.fft.rfft(chunk.detach().to("cpu", torch.float64))
 
 
 def check_target(target: float) -> None:
     """AudioXError for a loudness that no sound can be brought to."""
     if not GATE <= target < 0:
         raise AudioXError(
-            f"The loudness asked for is {target:g} LUFS; choose one from {GATE:g} to below 0, such as -23 or -14."
+            f"The requested loudness is {target:g} LUFS; choose one from {GATE:g} to below 0, such as -23 or -14."
         )
 
 
 def loudness_gain(waveform: torch.Tensor, sample_rate: int, target: float) -> float:
     """Factor for all samples of (channels, samples) that brings the sound to `target` LUFS.
 
-    Held back, with a line in the log, where the true peak would exceed -1 dBTP; the loudness then stays below the
-    target. Sound without a loudness (see `loudness`) keeps its level: the factor is 1.
+    The factor is smaller, with a line in the log, where the true peak would exceed -1 dBTP; the loudness then stays
+    below the target. Sound without a loudness (see `loudness`) keeps its level: the factor is 1.
 
     Raises:
         AudioXError: a target outside -70 to below 0, or channels that `loudness` does not take.
     """
     check_target(target)
-    found = loudness(waveform, sample_rate)
+    measured = loudness(waveform, sample_rate)
     log = logging.getLogger(__name__)
-    if found == -math.inf:
+    if measured == -math.inf:
         log.warning("The sound is silent or shorter than 0.4 s and has no loudness; its level stays as it is.")
         return 1.0
-    wanted = 10 ** ((target - found) / 20)
+    needed = 10 ** ((target - measured) / 20)
     most = 10 ** (HIGHEST_PEAK_DB / 20) / true_peak(waveform, sample_rate)
-    if most < wanted:
+    if most < needed:
         log.warning(
             "The sound gets a loudness of %.1f LUFS instead of %.1f: more would bring its peaks above %g dBTP.",
-            found + 20 * math.log10(most),
+            measured + 20 * math.log10(most),
             target,
             HIGHEST_PEAK_DB,
         )
-    return min(wanted, most)
+    return min(needed, most)

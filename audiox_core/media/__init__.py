@@ -1,1 +1,1 @@
-"""Reading and writing pictures and sound with PyAV, which is imported by the submodules."""
+"""Reading, drawing and writing sound, pictures and video. Only the submodules import PyAV and Pillow."""

@@ -1,19 +1,22 @@
-"""Sound files in and out, and the sound prompt that the audio conditioner expects."""
+"""Reading and writing sound files, and preparing the audio prompt that the conditioner expects."""
 
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import numpy as np
 import torch
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
 
 from ..errors import AudioXError
 from ..lengths import PROMPT_SAMPLES, SAMPLE_RATE
-from .files import Source, audio_stream, check_window, open_media, source_name, time_origin, written_whole
+from .files import Source, audio_stream, check_window, open_media, source_name, time_base, time_origin, written_whole
+from .resampling import resample
 
 LAYOUTS = {1: "mono", 2: "stereo"}
 
@@ -22,9 +25,6 @@ BLOCK_SAMPLES = 16384
 
 SEEKABLE_FORMAT = "mov"
 """The container family whose timestamps are exact to the sample; others are decoded from the beginning."""
-
-LARGEST_RESAMPLING_KERNEL = 30_000_000
-"""Numbers in torchaudio's resampling filter; rates without a common divisor need gigabytes."""
 
 
 def read_audio(source: Source, *, start: float = 0.0, duration: float | None = None) -> tuple[torch.Tensor, int]:
@@ -35,10 +35,10 @@ def read_audio(source: Source, *, start: float = 0.0, duration: float | None = N
         start, duration: seconds; the part to read.
 
     Returns:
-        float32 (channels, samples), full scale -1..1, and the samples a second.
+        float32 (channels, samples), full scale -1..1, and the sample rate.
 
     Raises:
-        AudioXError: no such file, no sound in it, or the start lies beyond the end.
+        AudioXError: no such file, no sound in it, or a start beyond the end.
     """
     check_window(start, duration)
     with open_media(source) as container:
@@ -47,15 +47,15 @@ def read_audio(source: Source, *, start: float = 0.0, duration: float | None = N
         first = round(start * rate)
         total = _stated_length(container, stream)
         last = total if duration is None else min(total, first + round(duration * rate))
-        parts, end = [], 0
-        for place, block in sound_blocks(container, stream, first=start):
-            end = place + block.shape[1]
-            parts.append(block[:, max(first - place, 0) : max(min(end, last) - place, 0)].copy())
+        blocks, end = [], 0
+        for position, block in sound_blocks(container, stream, first=start):
+            end = position + block.shape[1]
+            blocks.append(block[:, max(first - position, 0) : max(min(end, last) - position, 0)].copy())
             if end >= last:
                 break
     if end == 0:
-        raise AudioXError(f"{source_name(source)} holds no sound that can be decoded; give another file.")
-    waveform = torch.from_numpy(np.concatenate(parts, axis=1))
+        raise AudioXError(f"{source_name(source)} contains no sound that can be decoded; give another file.")
+    waveform = torch.from_numpy(np.concatenate(blocks, axis=1))
     if waveform.shape[1] == 0:
         raise AudioXError(
             f"The start time {start:g} s lies beyond the end of the sound, which is {min(end, total) / rate:.2f} s "
@@ -64,49 +64,56 @@ def read_audio(source: Source, *, start: float = 0.0, duration: float | None = N
     return waveform, rate
 
 
-def _stated_length(container, stream) -> int:
+def _stated_length(container: InputContainer, stream: AudioStream) -> int:
     """Samples after which only the codec's padding follows, where the container says so."""
-    if container.format.name.startswith(SEEKABLE_FORMAT) and stream.duration:
+    if container.format.name.startswith(SEEKABLE_FORMAT) and stream.duration and stream.time_base:
         return round(stream.duration * stream.time_base * stream.codec_context.sample_rate)
     return sys.maxsize
 
 
 def sound_blocks(
-    container, stream, *, first: float | Fraction = 0, rate: int | None = None, layout: str | None = None
+    container: InputContainer,
+    stream: AudioStream,
+    *,
+    first: float | Fraction = 0,
+    rate: int | None = None,
+    layout: str | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(place, float32 (channels, samples)) of a sound stream, block after block.
+    """(position, float32 (channels, samples)) of a sound stream, block after block.
 
-    `place` counts samples from the stream's first one. Everything from `first` seconds on comes, and often
+    The position counts samples from the stream's first one. Blocks cover everything from `first` seconds on, and often
     something before it. `rate` and `layout` convert on the way.
     """
-    origin, place = time_origin(stream), 0
+    origin = time_origin(stream)
+    position: int | None = 0
     if first > 1 and container.format.name.startswith(SEEKABLE_FORMAT):
         preroll = Fraction(1, 2)  # lets codecs with memory settle
-        container.seek(int((origin + Fraction(first) - preroll) / stream.time_base), stream=stream)
-        place = None
+        container.seek(int((origin + Fraction(first) - preroll) / time_base(stream)), stream=stream)
+        position = None  # the first frame tells
     converter = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     rate = rate or stream.codec_context.sample_rate
     for frame in _frames_and_end(container, stream):
-        if place is None:
-            place = round((frame.pts * frame.time_base - origin) * rate)
+        if position is None:
+            assert frame is not None and frame.pts is not None  # mp4 and mov have a time for every frame
+            position = round((frame.pts * time_base(frame) - origin) * rate)
         for converted in converter.resample(frame):
             block = converted.to_ndarray()
-            yield place, block
-            place += block.shape[1]
+            yield position, block
+            position += block.shape[1]
 
 
-def _frames_and_end(container, stream) -> Iterator:
-    """Decoded frames, then None, which makes a converter hand out what it still holds."""
-    found = False
+def _frames_and_end(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame | None]:
+    """Decoded frames, then None, which flushes a converter; a converter that was given no frame cannot be flushed."""
+    decoded = False
     for frame in container.decode(stream):
-        found = True
+        decoded = True
         yield frame
-    if found:
+    if decoded:
         yield None
 
 
 RESAMPLING_MARGIN = 0.1
-"""Seconds of sound after the part wanted that the resampling filter can look at, with room to spare."""
+"""Seconds after the requested part that are resampled too: more than the filter reaches."""
 
 
 def prepare_prompt(
@@ -119,8 +126,8 @@ def prepare_prompt(
 ) -> torch.Tensor:
     """Bring a sound into the form of an audio prompt: 44.1 kHz, two channels, exactly `samples` long.
 
-    One channel is doubled, of more than two the first two are taken. A longer sound is cut, a shorter one gets
-    silence in front as upstream does it, or at its end.
+    Mono is duplicated; of more than two channels the first two are used. A longer sound is cut; a shorter one is
+    padded with silence, in front as in the official code or at its end.
 
     Args:
         waveform: (channels, samples) at `sample_rate`.
@@ -153,24 +160,8 @@ def whole_sound(waveform: torch.Tensor, sample_rate: int) -> torch.Tensor:
     return prepare_prompt(waveform, sample_rate, samples=samples, pad="end")
 
 
-def resample(waveform: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
-    """Resample (..., samples) by torchaudio's default filter: windowed sinc, Hann, width 6, roll-off 0.99."""
-    if rate == new_rate:
-        return waveform
-    divisor = math.gcd(rate, new_rate)
-    old, new = rate // divisor, new_rate // divisor
-    if new * (old + 14 * max(old / new, 1)) > LARGEST_RESAMPLING_KERNEL:
-        raise AudioXError(
-            f"Sound at {rate} samples a second cannot be resampled to {new_rate}: the rates have almost no common "
-            "divisor; convert it to a usual rate such as 44100 or 48000 first."
-        )
-    from torchaudio.functional import resample as torchaudio_resample
-
-    return torchaudio_resample(waveform, rate, new_rate)
-
-
 def check_waveform(waveform: torch.Tensor, sample_rate: int) -> None:
-    """Refuse what is no sound."""
+    """AudioXError for a tensor that is not a sound."""
     if waveform.ndim != 2 or waveform.shape[0] == 0:
         raise AudioXError(f"The sound has shape {tuple(waveform.shape)}; expected (channels, samples).")
     if waveform.shape[1] == 0:
@@ -179,7 +170,7 @@ def check_waveform(waveform: torch.Tensor, sample_rate: int) -> None:
         raise AudioXError(f"The sample rate is {sample_rate}; expected a whole number above 0, such as 44100.")
     if not torch.isfinite(waveform).all():
         raise AudioXError(
-            "The sound holds NaN or infinite samples; it was damaged before it came here, so make it anew."
+            "The sound contains NaN or infinite samples; it was damaged before it came here, so generate it again."
         )
 
 
@@ -191,7 +182,7 @@ def write_audio(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a sound as .wav (32-bit float, values kept as they are) or .flac (24 bit, clipped at full scale).
+    """Write a sound as .wav (32-bit float, no sample changed) or .flac (24 bit, clipped at full scale).
 
     A wav keeps the metadata keys that RIFF has a name for (title, artist, album, comment, copyright, date, genre);
     flac keeps all. The file appears under its name only when it is complete.
@@ -209,7 +200,7 @@ def write_audio(
     codec, sample_format = {".wav": ("pcm_f32le", "flt"), ".flac": ("flac", "s32")}[suffix]
     with written_whole(path) as temporary, av.open(str(temporary), "w") as output:
         output.metadata.update(metadata or {})
-        stream = output.add_stream(codec, rate=sample_rate)
+        stream = add_audio_stream(output, codec, sample_rate)
         stream.codec_context.layout = LAYOUTS[waveform.shape[0]]
         stream.codec_context.format = sample_format
         for start in range(0, waveform.shape[1], BLOCK_SAMPLES):
@@ -222,9 +213,14 @@ def write_audio(
         output.mux(stream.encode(None))
 
 
-def sound_frame(block: torch.Tensor, sample_rate: int, place: int) -> "av.AudioFrame":
-    """A PyAV frame of (channels, samples), whose first sample is number `place`."""
+def add_audio_stream(output: OutputContainer, codec: str, sample_rate: int) -> AudioStream:
+    """A new sound stream of an output file."""
+    return cast(AudioStream, output.add_stream(codec, rate=sample_rate))  # PyAV's types go by literal codec names
+
+
+def sound_frame(block: torch.Tensor, sample_rate: int, position: int) -> av.AudioFrame:
+    """A PyAV frame of (channels, samples) whose first sample is number `position` of the stream."""
     array = np.ascontiguousarray(block.detach().to("cpu", torch.float32).numpy())
     frame = av.AudioFrame.from_ndarray(array, format="fltp", layout=LAYOUTS[array.shape[0]])
-    frame.sample_rate, frame.pts, frame.time_base = sample_rate, place, Fraction(1, sample_rate)
+    frame.sample_rate, frame.pts, frame.time_base = sample_rate, position, Fraction(1, sample_rate)
     return frame

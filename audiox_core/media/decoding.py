@@ -1,4 +1,4 @@
-"""From latents to just the samples that were asked for."""
+"""Decoding latents to exactly the requested samples."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Decode = Callable[[Tensor], Tensor]
 """Sound (B, channels, frames * 2048) of a latent (B, 64, frames)."""
 
 LEAST_LIKENESS = -0.5
-"""Sounds that cancel each other more than this are not made up for: it would take too much gain."""
+"""Sounds that cancel each other more than this are not compensated: it would take too much gain."""
 
 SMALLEST = 1e-12
 
 JOIN_SAMPLES = 4096
-"""Samples over which a loop passes into its shifted self where its length is no whole number of latent frames."""
+"""Samples over which a loop passes into its shifted self where its length isn't a whole number of latent frames."""
 
 
 def decode_part(decode: Decode, latent: Tensor, samples: int) -> Tensor:
@@ -36,8 +36,8 @@ def decode_part(decode: Decode, latent: Tensor, samples: int) -> Tensor:
 def decode_loop(decode: Decode, latent: Tensor, samples: int) -> Tensor:
     """The sound of a latent whose end meets its beginning, `samples` long and without a seam.
 
-    The frames are decoded as one period of an endless sound. It is up to 2047 samples too long; these are taken out
-    at the end, where the sound passes into itself shifted by as many.
+    The frames are decoded as one period of an endless sound. It is up to 2047 samples too long; these are removed at
+    the end, where the sound passes into itself, shifted by as many.
 
     Raises:
         AudioXError: the latent has another number of frames than the sound needs.
@@ -45,9 +45,9 @@ def decode_loop(decode: Decode, latent: Tensor, samples: int) -> Tensor:
     frames = frames_from_samples(samples)
     check_frames(latent, samples, frames)
     latent = latent[..., :frames]
-    places = torch.arange(-DECODE_REACH, frames + DECODE_REACH) % frames
+    positions = torch.arange(-DECODE_REACH, frames + DECODE_REACH) % frames
     margin = DECODE_REACH * SAMPLES_PER_LATENT
-    sound = decode(latent[..., places])[..., margin : margin + frames * SAMPLES_PER_LATENT]
+    sound = decode(latent[..., positions])[..., margin : margin + frames * SAMPLES_PER_LATENT]
     excess = sound.shape[-1] - samples
     if excess == 0:
         return sound
@@ -67,9 +67,10 @@ def cross_fade(before: Tensor, after: Tensor) -> Tensor:
 
 
 def check_frames(latent: Tensor, samples: int, frames: int) -> None:
+    """AudioXError where the latent is shorter than the requested sound."""
     if latent.shape[-1] < frames:
-        held = latent.shape[-1] * SAMPLES_PER_LATENT / SAMPLE_RATE
+        seconds = latent.shape[-1] * SAMPLES_PER_LATENT / SAMPLE_RATE
         raise AudioXError(
-            f"A sound of {samples / SAMPLE_RATE:.2f} s was asked for, but the latent holds {held:.2f} s: ask for "
+            f"A sound of {samples / SAMPLE_RATE:.2f} s was requested, but the latent holds {seconds:.2f} s: request "
             "less, or sample a longer latent."
         )

@@ -1,4 +1,4 @@
-"""Shortening the edit lists of an mp4 or mov file to an exact length.
+"""Shorten the edit lists of an mp4 or mov file to an exact length.
 
 A muxer that copies packets cannot end a track between two pictures, or before a picture that others refer to.
 The edit list can: it says how much of a track is shown.
@@ -21,27 +21,27 @@ def limit_edits(path: Path, length: Fraction) -> None:
     """
     with open(path, "r+b") as file:
         atoms = list(_atoms(file, 0, path.stat().st_size))
-        header = next(place for kind, place in atoms if kind == b"mvhd")
+        header = next(position for kind, position in atoms if kind == b"mvhd")
         version = _number(file, header, 1)
         scale = _number(file, header + (20 if version else 12), 4)
         limit = math.floor(length * scale + Fraction(1, 2))
-        for kind, place in atoms:
-            wide = _number(file, place, 1) == 1
+        for kind, position in atoms:
+            wide = _number(file, position, 1) == 1
             if kind == b"mvhd":
-                _lower(file, place + (24 if wide else 16), wide, limit)
+                _lower(file, position + (24 if wide else 16), wide, limit)
             elif kind == b"tkhd":
-                _lower(file, place + (28 if wide else 20), wide, limit)
+                _lower(file, position + (28 if wide else 20), wide, limit)
             else:
-                _limit_edit_list(file, place, wide, limit)
+                _limit_edit_list(file, position, wide, limit)
 
 
-def _limit_edit_list(file: BinaryIO, place: int, wide: bool, limit: int) -> None:
-    for index in range(_number(file, place + 4, 4)):
-        limit -= _lower(file, place + 8 + index * (20 if wide else 12), wide, max(limit, 0))
+def _limit_edit_list(file: BinaryIO, position: int, wide: bool, limit: int) -> None:
+    for index in range(_number(file, position + 4, 4)):
+        limit -= _lower(file, position + 8 + index * (20 if wide else 12), wide, max(limit, 0))
 
 
 def _atoms(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """(kind, place of the contents) of the headers and edit lists between two places of the file."""
+    """(kind, position of the contents) of the headers and edit lists between two positions of the file."""
     while start + 8 <= end:
         file.seek(start)
         size, kind = struct.unpack(">I4s", file.read(8))
@@ -57,15 +57,15 @@ def _atoms(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
         start += size
 
 
-def _number(file: BinaryIO, place: int, size: int) -> int:
-    file.seek(place)
+def _number(file: BinaryIO, position: int, size: int) -> int:
+    file.seek(position)
     return int.from_bytes(file.read(size), "big")
 
 
-def _lower(file: BinaryIO, place: int, wide: bool, limit: int) -> int:
-    """Lower a duration to `limit`; returns what it is then."""
+def _lower(file: BinaryIO, position: int, wide: bool, limit: int) -> int:
+    """Lower a duration to `limit` and return the result."""
     size = 8 if wide else 4
-    value = min(_number(file, place, size), limit)
-    file.seek(place)
+    value = min(_number(file, position, size), limit)
+    file.seek(position)
     file.write(value.to_bytes(size, "big"))
     return value

@@ -1,25 +1,28 @@
-"""Pictures at wanted times from a video or from images, resized for the vision encoders.
+"""Pictures of a video or of images at given times, resized for the vision encoders.
 
 The frame for a time is the one whose timestamp is nearest, the earlier one when two are equally near. So the
 choice is right to within half a source frame at constant and at variable rates. Time 0 is the first picture,
-whatever its timestamp. Upstream takes every n-th frame instead (`stride_sampling`).
+whatever its timestamp. The official code takes every n-th frame instead (`stride_sampling`).
 """
 
 import bisect
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
 
 import av
 import torch
+from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
-from .files import Source, check_window, open_media, source_name, time_origin, video_stream
+from .files import Source, check_window, open_media, source_name, time_base, time_origin, video_stream
 from .pixels import display_matrix, frame_pixels, image_pixels, resize_pictures
 
 Progress = Callable[[int, int], None]
@@ -28,8 +31,9 @@ SEEK_MARGINS = (0, 2, 10)
 """Seconds to seek before the target: some containers jump to a key frame that is too late."""
 
 
-class FrameRequest(NamedTuple):
-    """`count` square pictures of `size` pixels, `fps` of them a second."""
+@dataclass(frozen=True)
+class FrameRequest:
+    """`count` square pictures of `size` by `size` pixels, `fps` of them a second."""
 
     fps: int
     count: int
@@ -37,7 +41,7 @@ class FrameRequest(NamedTuple):
 
 
 def encoder_requests(clip_size: int, sync_size: int | None = None) -> tuple[FrameRequest, ...]:
-    """How CLIP and, with a size for it, Synchformer want a video read, for square pictures of these sizes."""
+    """The pictures that CLIP and, where a size is given for it, Synchformer need, for pictures of these sizes."""
     clip = FrameRequest(CLIP_FPS, frames_from_seconds(CLIP_SECONDS, CLIP_FPS), clip_size)
     if sync_size is None:
         return (clip,)
@@ -46,23 +50,22 @@ def encoder_requests(clip_size: int, sync_size: int | None = None) -> tuple[Fram
 
 def read_clip(
     source: Source,
-    requests: Sequence[FrameRequest | tuple[int, int, int]],
+    requests: Sequence[FrameRequest],
     *,
     start: float = 0.0,
     duration: float | None = None,
     stride_sampling: bool = False,
     progress: Progress | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """Read pictures of a video at several rates, decoding it once.
+    """Read pictures of a video at several rates while decoding it once.
 
     Picture k of a request shows time start + k/fps; past the end, or past `duration` seconds after the start, the
     last frame is repeated. Only frames that are used are converted to RGB and resized, turned as the file says.
 
     Args:
         source: path or seekable binary file; time 0 is its first picture.
-        requests: (fps, count, size) of each result.
         start, duration: seconds; the part of the video to look at.
-        stride_sampling: choose frames as upstream does, see `stride_ids`.
+        stride_sampling: choose frames as the official code does; see `stride_ids`.
         progress: called with (pictures done, pictures in all); may raise to interrupt.
 
     Returns:
@@ -71,7 +74,6 @@ def read_clip(
     Raises:
         AudioXError: no such file, not a video, no frames, or the start lies beyond the end.
     """
-    requests = [FrameRequest(*request) for request in requests]
     check_window(start, duration)
     if stride_sampling:
         times, rate = _frame_times(source)
@@ -87,45 +89,27 @@ def read_clip(
         if picker.complete:
             break
     if picker.last is None:
-        raise AudioXError(f"{source_name(source)} holds no frame that can be decoded; give another video.")
-    return picker.finish(start)
-
-
-def read_frames(
-    source: Source,
-    *,
-    fps: int,
-    count: int,
-    size: int,
-    start: float = 0.0,
-    duration: float | None = None,
-    stride_sampling: bool = False,
-    progress: Progress | None = None,
-) -> torch.Tensor:
-    """Pictures of a video at one rate, uint8 (count, 3, size, size); see `read_clip`."""
-    request = FrameRequest(fps, count, size)
-    options = {"start": start, "duration": duration, "stride_sampling": stride_sampling, "progress": progress}
-    return read_clip(source, [request], **options)[0]
+        raise AudioXError(f"{source_name(source)} contains no frame that can be decoded; give another video.")
+    return picker.finish(picker.last, start)
 
 
 def frames_from_images(
     images: torch.Tensor,
     rate: float | Fraction,
-    requests: Sequence[FrameRequest | tuple[int, int, int]],
+    requests: Sequence[FrameRequest],
     *,
     start: float = 0.0,
     duration: float | None = None,
     stride_sampling: bool = False,
     progress: Progress | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """The same from images: `images` (N, H, W, 3), uint8 or float in 0..1, shown `rate` a second.
+    """The same from images (N, H, W, 3), uint8 or float in 0..1, shown `rate` a second.
 
-    A single image is shown for ever. Float images are scaled to 0..255 once and rounded.
+    A single image is shown without end. Float images are scaled to 0..255 once and rounded.
 
     Raises:
         AudioXError: wrong shape, values that are not in 0..1, or a start beyond the last image.
     """
-    requests = [FrameRequest(*request) for request in requests]
     check_window(start, duration)
     count = _image_count(images)
     if not 0 < rate < math.inf:
@@ -144,11 +128,14 @@ def frames_from_images(
     picker = _Picker(requests, targets, progress)
     end = math.inf if duration is None else Fraction(start) + Fraction(duration)
     begin = max(bisect.bisect_right(times, targets[0][0]) - 1, 0)
-    for time, image in zip(times[begin:], images[begin:], strict=True):
-        if (time >= end and picker.last is not None) or picker.complete:
+    last = _Picture(times[begin], length, partial(image_pixels, images[begin]))
+    picker.offer(last)
+    for time, image in zip(times[begin + 1 :], images[begin + 1 :], strict=True):
+        if time >= end or picker.complete:
             break
-        picker.offer(_Picture(time, length, lambda image=image: image_pixels(image)))
-    return picker.finish(start)
+        last = _Picture(time, length, partial(image_pixels, image))
+        picker.offer(last)
+    return picker.finish(last, start)
 
 
 def read_image(path: str | os.PathLike) -> torch.Tensor:
@@ -158,11 +145,11 @@ def read_image(path: str | os.PathLike) -> torch.Tensor:
         for frame in container.decode(stream):
             picture = frame_pixels(frame, display_matrix(frame), VideoReformatter())  # (3, H, W)
             return picture.permute(1, 2, 0).unsqueeze(0).contiguous()  # (1, H, W, 3)
-    raise AudioXError(f"{source_name(path)} holds no picture that can be decoded; give another image.")
+    raise AudioXError(f"{source_name(path)} contains no picture that can be decoded; give another image.")
 
 
 def stride_ids(frame_rate: float, frame_count: int, fps: int, count: int, start: float = 0.0) -> list[int]:
-    """Source frame numbers that upstream's reader takes: every ceil(frame_rate / fps)-th, the last one repeated.
+    """Numbers of the source frames that the official code takes: every ceil(frame_rate / fps)-th, the last repeated.
 
     The times drift unless the source's rate is a multiple of `fps`: 30 fps read at 25 gives 15 frames a second.
 
@@ -178,11 +165,11 @@ def stride_ids(frame_rate: float, frame_count: int, fps: int, count: int, start:
 
 
 class _Picture:
-    """A source frame, its time and length in seconds; converted and resized when first asked for."""
+    """A source frame with its time and length in seconds, converted and resized when first used."""
 
     def __init__(self, time: Fraction, length: Fraction, load: Callable[[], torch.Tensor], is_key: bool = True):
         self.time, self.length, self.load, self.is_key = time, length, load, is_key
-        self.resized = {}
+        self.resized: dict[int, torch.Tensor] = {}
 
     def at(self, size: int) -> torch.Tensor:
         if size not in self.resized:
@@ -193,11 +180,11 @@ class _Picture:
 class _Picker:
     """Fills all requests from pictures offered in order of time."""
 
-    def __init__(self, requests: list[FrameRequest], targets: list[list[Fraction]], progress: Progress | None):
+    def __init__(self, requests: Sequence[FrameRequest], targets: list[list[Fraction]], progress: Progress | None):
         self.requests, self.targets, self.progress = requests, targets, progress
-        self.outputs = [torch.empty(count, 3, size, size, dtype=torch.uint8) for _, count, size in requests]
+        self.outputs = [torch.empty(each.count, 3, each.size, each.size, dtype=torch.uint8) for each in requests]
         self.filled = [0] * len(requests)
-        self.last = None
+        self.last: _Picture | None = None
 
     @property
     def complete(self) -> bool:
@@ -212,14 +199,14 @@ class _Picker:
                 self._put(index, picture if picture.time - target < target - before.time else before)
         self.last = picture
 
-    def finish(self, start: float) -> tuple[torch.Tensor, ...]:
-        """Repeat the last picture where none came any more."""
-        end = self.last.time + self.last.length
+    def finish(self, last: _Picture, start: float) -> tuple[torch.Tensor, ...]:
+        """Fill what is missing with the last picture; AudioXError where the start lies behind its end."""
+        end = last.time + last.length
         if not any(self.filled) and start >= end:
             raise _beyond_end(start, end)
         for index, request in enumerate(self.requests):
             while self.filled[index] < request.count:
-                self._put(index, self.last)
+                self._put(index, last)
         return tuple(self.outputs)
 
     def _put(self, index: int, picture: _Picture) -> None:
@@ -246,8 +233,8 @@ def _frame_times(source: Source) -> tuple[list[Fraction], float]:
     with open_media(source) as container:
         stream = video_stream(container, source)
         origin = time_origin(stream)
-        packets = [packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard]
-        times = sorted(packet.pts * stream.time_base - origin for packet in packets)
+        packets = [packet for packet in container.demux(stream) if not packet.is_discard]
+        times = sorted(packet.pts * packet.time_base - origin for packet in packets if packet.pts is not None)
         if not times or not stream.average_rate:
             raise AudioXError(
                 f"{source_name(source)} has no timestamps or no frame rate, which stride sampling needs; "
@@ -275,33 +262,32 @@ def _pictures_from(source: Source, first: Fraction) -> Iterator[_Picture]:
         yield from _decoded(container, video_stream(container, source))
 
 
-def _seek(container, stream, time: Fraction) -> bool:
+def _seek(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
     try:
-        container.seek(int((time_origin(stream) + time) / stream.time_base), stream=stream)
+        container.seek(int((time_origin(stream) + time) / time_base(stream)), stream=stream)
     except av.FFmpegError:  # this kind of file has no way to seek
         return False
     return True
 
 
-def _decoded(container, stream) -> Iterator[_Picture]:
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[_Picture]:
     stream.thread_type = "AUTO"
-    origin, time, reformatter = time_origin(stream), None, VideoReformatter()
-    rotation = matrix = None
+    origin, reformatter = time_origin(stream), VideoReformatter()
+    following = Fraction(0)  # the time of a frame without a timestamp, as all of a raw stream are
+    rotation, matrix = None, None
     for frame in container.decode(stream):
         if matrix is None or frame.rotation != rotation:
             rotation, matrix = frame.rotation, display_matrix(frame)
         length = _length(frame, stream)
-        if frame.pts is not None:
-            time = frame.pts * frame.time_base - origin
-        else:  # raw streams have no timestamps
-            time = Fraction(0) if time is None else time + length
+        time = following if frame.pts is None else frame.pts * time_base(frame) - origin
+        following = time + length
         yield _Picture(time, length, partial(frame_pixels, frame, matrix, reformatter), frame.key_frame)
 
 
-def _length(frame, stream) -> Fraction:
+def _length(frame: VideoFrame, stream: VideoStream) -> Fraction:
     ticks = getattr(frame, "duration", None)  # PyAV 14 does not have it
     if ticks:
-        return ticks * frame.time_base
+        return ticks * time_base(frame)
     rate = stream.average_rate or stream.guessed_rate
     return 1 / rate if rate else Fraction(1, 25)
 
@@ -319,7 +305,7 @@ def _image_count(images: torch.Tensor) -> int:
 def _check_range(images: torch.Tensor) -> None:
     low, high = (value.item() for value in torch.aminmax(images))
     if not (low >= -1 and high <= 2):  # also refuses NaN
-        raise AudioXError(f"The images hold values from {low:g} to {high:g}; float images must lie between 0 and 1.")
+        raise AudioXError(f"The images contain values from {low:g} to {high:g}; float images must lie between 0 and 1.")
 
 
 def _beyond_end(start: float, end: float | Fraction) -> AudioXError:

@@ -1,11 +1,11 @@
-"""The last touch to decoded sound: its level."""
+"""The final level of decoded sound."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 SILENCE_PEAK = 1e-8
-"""Sound below this peak is left alone when normalising: there is nothing in it to make louder."""
+"""Sound below this peak is not normalised: there is nothing in it to make louder."""
 
 
 def limit_peak(waveform: Tensor, *, normalize: bool = False) -> Tensor:

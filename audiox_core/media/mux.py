@@ -1,30 +1,43 @@
-"""Putting a sound on a video without touching its pictures: packets are copied, never decoded."""
+"""Put a sound on a video without touching its pictures: packets are copied, never decoded."""
+
+from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import av
 import torch
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..measure.loudness import check_target, loudness_gain
-from .audio import LAYOUTS, check_waveform, resample, sound_frame
+from ..request import MixMode
+from .audio import LAYOUTS, add_audio_stream, check_waveform, sound_frame
 from .edit_list import limit_edits
 from .files import (
     Source,
     check_window,
     open_media,
     source_name,
+    time_base,
     time_origin,
+    video_length,
     video_stream,
     written_whole,
 )
-from .mix import Mode, SoundTrack
-from .remux import shifted_packets, video_length
+from .mix import OriginalSound, SoundTrack
+from .remux import shifted_packets
+from .resampling import resample
 
 CODECS = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "flac", ".webm": "libopus"}
 """Sound codec of each kind of file that can be written."""
@@ -33,7 +46,7 @@ CODEC_RATES = {
     "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
     "libopus": (48000,),
 }
-"""Sample rates of the codecs that do not take every one; other sounds are resampled to 48000."""
+"""Sample rates of the codecs that don't take every rate; other sounds are resampled to 48000."""
 
 AAC_BITS_A_SECOND = 192_000
 
@@ -69,46 +82,64 @@ STATISTICS = ("DURATION", "BPS", "NUMBER_OF_", "_STATISTICS_")
 """Beginnings of Matroska's stream metadata that would be wrong in the new file."""
 
 
+_Copied = VideoStream | SubtitleStream
+
+
+@dataclass(frozen=True)
+class SoundPlacement:
+    """Where and how loud the new sound is.
+
+    offset: seconds of the result at which it begins; a negative one cuts its beginning.
+    gain_db: its level in dB.
+    loudness: LUFS to bring it to before `gain_db`, as far as its peaks allow (see `loudness_gain`). Measured is what is
+        heard of the new sound, alone, as two loudspeakers play it.
+    """
+
+    offset: float = 0.0
+    gain_db: float = 0.0
+    loudness: float | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The part of a video to keep, in seconds; by default all. A duration beyond the end holds the last picture."""
+
+    start: float = 0.0
+    duration: float | None = None
+
+
 def mux_video(
     video_source: Source,
     waveform: torch.Tensor,
     sample_rate: int,
     destination: str | os.PathLike,
     *,
-    mode: Mode = "replace",
-    gain_db: float = 0.0,
+    mode: MixMode = "replace",
+    placement: SoundPlacement = SoundPlacement(),
+    cut: Cut = Cut(),
     original_gain_db: float = 0.0,
     duck_db: float = -15.0,
-    offset: float = 0.0,
-    start: float = 0.0,
-    duration: float | None = None,
     subtitles: bool = True,
-    loudness: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a copy of a video with a new sound, its picture packets, rotation, HDR and subtitles unchanged.
 
-    The sound is AAC in mp4, m4v and mov, Opus in webm and FLAC in mkv. It is made exactly as long as the result:
-    a short one is followed by silence, a long one is cut. In mp4 and mov the length stands in the edit lists to
-    the sample; a decoder that ignores them finds up to one AAC frame (1024 samples) of silence more at the end.
-    Matroska and webm have no edit lists: they round to a millisecond, webm's header counts the last Opus packet
-    (20 ms) in full, and a shorter `duration` may leave a picture or two behind the end that earlier ones refer to.
-    The mix is scaled down as a whole when its peak exceeds full scale, and never scaled up.
+    The sound is AAC in mp4, m4v and mov, Opus in webm and FLAC in mkv. It becomes exactly as long as the result: a
+    short one is followed by silence, a long one is cut. In mp4 and mov the edit lists hold the length to the sample;
+    a decoder that ignores them finds up to one AAC frame (1024 samples) more of silence at the end. Matroska and webm
+    have no edit lists: they round to a millisecond, webm's header counts the last Opus packet (20 ms) in full, and a
+    shorter cut may leave a picture or two behind the end that earlier ones refer to. The whole mix is scaled down
+    where its peak exceeds full scale, and never scaled up.
 
     Args:
         video_source: path or seekable binary file; time 0 is its first picture.
         waveform: the new sound, (1 or 2, samples).
-        destination: .mp4, .m4v, .mov, .mkv or .webm; appears only when it is complete.
+        destination: .mp4, .m4v, .mov, .mkv or .webm; appears only once it is complete.
         mode: "replace" drops the original sound, "mix" adds to it, "duck" lowers it by `duck_db` while the new
             sound is louder than -50 dB, a quarter of a second around it, and fades in 0.2 s. A video without
             sound works in all three.
-        gain_db, original_gain_db: levels of the new and of the original sound.
-        offset: seconds of the result at which the new sound begins; a negative one cuts its beginning.
-        start, duration: seconds; the part of the video to keep, by default all of it. A duration longer than the
-            video leaves its last picture on show.
+        original_gain_db: level of the original sound.
         subtitles: False leaves the subtitles out.
-        loudness: LUFS to bring the new sound to before `gain_db`, as far as its peaks allow; see `loudness_gain`.
-            Measured is what of the new sound is heard, alone, as it comes from two loudspeakers.
         progress: called with (steps done, steps in all); may raise to interrupt.
 
     Returns:
@@ -119,42 +150,36 @@ def mux_video(
     """
     destination = Path(destination)
     codec = _check_request(video_source, waveform, sample_rate, destination, mode)
-    check_window(start, duration)
-    if loudness is not None:
-        check_target(loudness)
+    check_window(cut.start, cut.duration)
+    if placement.loudness is not None:
+        check_target(placement.loudness)
     with open_media(video_source) as source:
         video = video_stream(source, video_source)
         whole = video_length(video_source)
-        if start >= whole:
+        if cut.start >= whole:
             raise AudioXError(
-                f"The start time {start:g} s lies beyond the end of the video, which is {float(whole):.2f} s "
+                f"The start time {cut.start:g} s lies beyond the end of the video, which is {float(whole):.2f} s "
                 "long; start earlier."
             )
-        length = whole - Fraction(start) if duration is None else Fraction(duration)
-        origin = time_origin(video) + Fraction(start)
-        has_sound = mode != "replace" and len(source.streams.audio) > 0
-        track = _sound_track(
-            waveform,
-            sample_rate,
-            codec,
-            length,
-            offset,
-            gain_db,
-            loudness,
-            original=video_source if has_sound else None,
-            origin=origin,
-            original_gain=10 ** (original_gain_db / 20),
-            duck_gain=10 ** (duck_db / 20) if mode == "duck" else 1.0,
-            progress=progress,
-        )
+        length = whole - Fraction(cut.start) if cut.duration is None else Fraction(cut.duration)
+        origin = time_origin(video) + Fraction(cut.start)
+        original = None
+        if mode != "replace" and source.streams.audio:
+            duck_gain = 10 ** (duck_db / 20) if mode == "duck" else 1.0
+            original = OriginalSound(video_source, origin, 10 ** (original_gain_db / 20), duck_gain)
+        rate = _codec_rate(codec, sample_rate)
+        sound = resample(waveform.detach().float().cpu(), sample_rate, rate)
+        first, total = round(placement.offset * rate), round(length * rate)
+        sound = sound * _gain(sound[:, max(-first, 0) : max(total - first, 0)], rate, placement)
+        track = SoundTrack(sound, rate, first, total, original=original, progress=progress)
         scale = 1 / max(track.peak(), 1.0)
         with written_whole(destination) as temporary:
-            copied = [video, *(source.streams.subtitles if subtitles else ())]
+            copied: list[_Copied] = [video, *(source.streams.subtitles if subtitles else ())]
             with _Writer(temporary, source, copied, codec, track, scale, destination.name) as writer:
-                if start > 0:
-                    source.seek(int(origin / video.time_base), stream=video)
+                if cut.start > 0:
+                    source.seek(int(origin / time_base(video)), stream=video)
                 for packet in shifted_packets(source, copied, origin, length):
-                    _check_beginning(packet, video, start, destination)
+                    _check_beginning(packet, video, cut.start, destination)
                     writer.write(packet)
                 writer.finish()
             if destination.suffix.lower() in MP4_FAMILY:
@@ -162,44 +187,42 @@ def mux_video(
     return destination
 
 
-def _check_request(source: Source, waveform, sample_rate: int, destination: Path, mode: str) -> str:
+def _check_request(source: Source, waveform: torch.Tensor, sample_rate: int, destination: Path, mode: str) -> str:
+    """The sound codec of the destination; AudioXError for what cannot be written."""
     check_waveform(waveform, sample_rate)
     if waveform.shape[0] not in LAYOUTS:
         raise AudioXError(f"The sound has {waveform.shape[0]} channels; 1 or 2 can be put on a video.")
-    if mode not in ("replace", "mix", "duck"):
+    if mode not in get_args(MixMode):
         raise AudioXError(f"The mode is {mode!r}; choose replace, mix or duck.")
     codec = CODECS.get(destination.suffix.lower())
     if codec is None:
         raise AudioXError(f"A video cannot be written to {destination.name!r}; choose {', '.join(CODECS)}.")
-    is_path = isinstance(source, str | os.PathLike)
-    if is_path and destination.exists() and Path(source).exists() and os.path.samefile(source, destination):
+    if (
+        isinstance(source, str | os.PathLike)
+        and destination.exists()
+        and os.path.exists(source)
+        and os.path.samefile(source, destination)
+    ):
         raise AudioXError(f"{source_name(source)} is both source and destination; choose another destination.")
     return codec
 
 
-def _sound_track(
-    waveform,
-    sample_rate: int,
-    codec: str,
-    length: Fraction,
-    offset: float,
-    gain_db: float,
-    loudness: float | None,
-    **original,
-) -> SoundTrack:
-    rates = CODEC_RATES.get(codec, (sample_rate,))
-    rate = sample_rate if sample_rate in rates else 48000
-    sound = resample(waveform.detach().float().cpu(), sample_rate, rate)
-    first, total = round(offset * rate), round(length * rate)
-    gain = 10 ** (gain_db / 20)
-    if loudness is not None:
-        heard = sound[:, max(-first, 0) : max(total - first, 0)].expand(2, -1)
-        gain *= loudness_gain(heard, rate, loudness)
-    return SoundTrack(sound * gain, rate, first, total, **original)
+def _codec_rate(codec: str, sample_rate: int) -> int:
+    """The sound's own rate, or 48000 where the codec doesn't take it."""
+    return sample_rate if sample_rate in CODEC_RATES.get(codec, (sample_rate,)) else 48000
 
 
-def _check_beginning(packet, video, start: float, destination: Path) -> None:
-    early = packet.pts < 0 and packet.stream.index == video.index and start > 0
+def _gain(heard: torch.Tensor, rate: int, placement: SoundPlacement) -> float:
+    """Factor for the new sound, of which (1 or 2, samples) is heard."""
+    gain = 10 ** (placement.gain_db / 20)
+    if placement.loudness is not None:
+        gain *= loudness_gain(heard.expand(2, -1), rate, placement.loudness)
+    return gain
+
+
+def _check_beginning(packet: Packet, video: Stream, start: float, destination: Path) -> None:
+    """AudioXError for a picture before the start where the container cannot hide it."""
+    early = packet.pts is not None and packet.pts < 0 and packet.stream.index == video.index and start > 0
     if early and destination.suffix.lower() not in MP4_FAMILY:
         raise AudioXError(
             f"The start time {start:g} s is no key frame of the video, and {destination.suffix} cannot hide the "
@@ -210,33 +233,39 @@ def _check_beginning(packet, video, start: float, destination: Path) -> None:
 class _Writer:
     """An output file with copied streams and one encoded sound, written side by side."""
 
-    def __init__(self, path: Path, source, copied: list, codec: str, track: SoundTrack, scale: float, name: str):
+    def __init__(
+        self,
+        path: Path,
+        source: InputContainer,
+        copied: Sequence[_Copied],
+        codec: str,
+        track: SoundTrack,
+        scale: float,
+        name: str,
+    ):
         self.name, self.scale, self.track = name, scale, track
         metadata = {key: value for key, value in source.metadata.items() if key.lower() not in CONTAINER_KEYS}
         with self._errors():
             self.output = av.open(str(path), "w", options=_options(path, metadata, track.rate))
         self.output.metadata.update(metadata)
-        self.streams = {}
-        for stream in copied:
-            self.streams[stream.index] = self._copy_stream(stream, path.suffix)
-        self.sound = self.output.add_stream(codec, rate=track.rate)
+        self.streams = {stream.index: self._copy_stream(stream, path.suffix) for stream in copied}
+        self.sound = add_audio_stream(self.output, codec, track.rate)
         self.sound.codec_context.layout = "stereo"
         if codec == "aac":
             self.sound.codec_context.bit_rate = AAC_BITS_A_SECOND
         self.encoded = self._encoded()
-        self.waiting = None
+        self.waiting: Packet | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> _Writer:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         with self._errors():
             self.output.close()
 
-    def write(self, packet: "av.Packet") -> None:
+    def write(self, packet: Packet) -> None:
         """Write a copied packet, after the sound that comes before it."""
-        time = packet.dts * packet.time_base
-        self._write_sound(time)
+        self._write_sound(_decoding_time(packet))
         packet.stream = self.streams[packet.stream.index]
         self._mux(packet)
 
@@ -248,19 +277,19 @@ class _Writer:
         while True:
             if self.waiting is None:
                 self.waiting = next(self.encoded, None)
-            if self.waiting is None or self.waiting.dts * self.waiting.time_base > until:
+            if self.waiting is None or _decoding_time(self.waiting) > until:
                 return
             self._mux(self.waiting)
             self.waiting = None
 
-    def _encoded(self) -> Iterator["av.Packet"]:
+    def _encoded(self) -> Iterator[Packet]:
         for start, block in self.track.blocks():
             yield from self.sound.encode(sound_frame(block * self.scale, self.track.rate, start))
         yield from self.sound.encode(None)
 
-    def _copy_stream(self, stream, suffix: str):
+    def _copy_stream(self, stream: _Copied, suffix: str) -> Stream:
         try:
-            copy = self.output.add_stream_from_template(stream, opaque=True)
+            copy: _Copied = self.output.add_stream_from_template(stream, opaque=True)
         except ValueError as error:
             kind = stream.codec_context.name
             advice = "or leave the subtitles out" if stream.type == "subtitle" else "which holds nearly everything"
@@ -268,19 +297,14 @@ class _Writer:
                 f"The {stream.type} stream ({kind}) cannot be copied into {suffix}; write the kind of file that the "
                 f"source is, or .mkv, {advice}."
             ) from error
-        if suffix.lower() in MP4_FAMILY and stream.codec_context.codec_tag in (
-            "hvc1",
-            "hev1",
-            "avc1",
-            "avc3",
-        ):
+        if suffix.lower() in MP4_FAMILY and stream.codec_context.codec_tag in ("hvc1", "hev1", "avc1", "avc3"):
             copy.codec_context.codec_tag = stream.codec_context.codec_tag
-        kept = {key: text for key, text in stream.metadata.items() if not key.upper().startswith(STATISTICS)}
-        copy.metadata.update(kept)
-        copy.disposition = stream.disposition.value  # PyAV 14 takes nothing but an int
+        still_true = {key: text for key, text in stream.metadata.items() if not key.upper().startswith(STATISTICS)}
+        copy.metadata.update(still_true)
+        copy.disposition = stream.disposition.value  # type: ignore[assignment]  # PyAV 14 takes only an int
         return copy
 
-    def _mux(self, packet: "av.Packet") -> None:
+    def _mux(self, packet: Packet) -> None:
         with self._errors():
             self.output.mux(packet)
 
@@ -293,13 +317,16 @@ class _Writer:
             raise AudioXError(f"{self.name!r} could not be written ({reason}); try another kind of file.") from error
 
 
+def _decoding_time(packet: Packet) -> Fraction:
+    assert packet.dts is not None  # `shifted_packets` and encoders set it
+    return packet.dts * packet.time_base
+
+
 def _options(path: Path, metadata: dict[str, str], rate: int) -> dict[str, str]:
     if path.suffix.lower() not in MP4_FAMILY:
         return {}
-    options = {
-        "movie_timescale": str(rate),
-        "movflags": "+faststart",
-    }  # lengths to the sample; plays while loading
+    # lengths to the sample; plays while it loads
+    options = {"movie_timescale": str(rate), "movflags": "+faststart"}
     if not {key.lower() for key in metadata} <= MP4_KEYS:
         options["movflags"] += "+use_metadata_tags"
     return options

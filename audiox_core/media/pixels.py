@@ -1,7 +1,11 @@
-"""From decoded frames and images to the uint8 pictures that the vision encoders start from."""
+"""Decoded frames and images as the uint8 pictures that the vision encoders start from."""
+
+from typing import Any
 
 import numpy as np
 import torch
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from torch.nn import functional as F
 
 Matrix = tuple[int, int, int, int]
@@ -18,10 +22,10 @@ def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:
     return resized.round_().to(torch.uint8)
 
 
-def frame_pixels(frame, matrix: Matrix, reformatter) -> torch.Tensor:
+def frame_pixels(frame: VideoFrame, matrix: Matrix, reformatter: VideoReformatter) -> torch.Tensor:
     """RGB uint8 (3, H, W) of a frame, turned and mirrored as a display matrix says.
 
-    reformatter: PyAV's VideoReformatter, the same for all frames of a video: setting one up takes as long as a frame.
+    reformatter: the same for all frames of a video, because setting one up takes as long as a frame.
     """
     pixels = reformatter.reformat(frame, format="rgb24").to_ndarray()  # (H, W, 3)
     a, b, c, d = matrix
@@ -32,14 +36,14 @@ def frame_pixels(frame, matrix: Matrix, reformatter) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
 
 
-def display_matrix(frame) -> Matrix:
+def display_matrix(frame: VideoFrame) -> Matrix:
     """(a, b, c, d): a source point (x, y) is shown at (a x + c y, b x + d y), y pointing down.
 
-    Not for every frame: in PyAV a frame whose side data was looked at lives until the garbage collector runs.
+    Don't call it for every frame: PyAV keeps a frame whose side data was read until the garbage collector runs.
     """
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV does not know all side data of its FFmpeg (EXIF); it still knows the angle
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all of FFmpeg's side data (EXIF), but it knows the angle
         return {90: (0, -1, 1, 0), -90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}.get(
             frame.rotation, (1, 0, 0, 1)
         )

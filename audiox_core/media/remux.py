@@ -1,48 +1,34 @@
-"""Packets of a video on their way into another file, with timestamps that start anew."""
+"""Packets of a video on their way into another file, with timestamps that start again at 0."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
-from ..errors import AudioXError
-from .files import Source, open_media, second_view, source_name, time_origin, video_stream
-
-
-def video_length(source: Source) -> Fraction:
-    """Seconds from the first picture to the end of the last, from the header or else from all packets."""
-    with open_media(second_view(source)) as container:
-        stream = video_stream(container, source)
-        if stream.duration:
-            return stream.duration * stream.time_base
-        step = 1 / (stream.average_rate or stream.guessed_rate or 25)
-        ends = (
-            packet.pts * packet.time_base + max((packet.duration or 0) * packet.time_base, step)
-            for packet in container.demux(stream)
-            if packet.pts is not None
-        )
-        end = max(ends, default=None)
-        if end is None:
-            raise AudioXError(f"{source_name(source)} holds no pictures; give another video.")
-        return round(end / stream.time_base) * stream.time_base - time_origin(stream)
+StampedPacket = tuple[Packet, int, int]
+"""A packet with its presentation and decoding timestamps, both in its own time base."""
 
 
-def shifted_packets(source, streams: list, origin: Fraction, length: Fraction) -> Iterator["av.Packet"]:
-    """Packets of the streams, timestamps moved so that `origin` becomes 0, without those after the end.
+def shifted_packets(
+    source: InputContainer, streams: Sequence[Stream], origin: Fraction, length: Fraction
+) -> Iterator[Packet]:
+    """Packets of the streams, with timestamps moved so that `origin` becomes 0, up to `length` seconds.
 
-    A picture after the end is kept only when an earlier picture, stored behind it, needs it.
+    A picture after the end is kept only where an earlier picture, stored behind it, refers to it.
     """
-    late = []
-    for packet in _with_decoding_times(source.demux(streams), streams[0]):
-        shift = round(origin / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        end = round(length / packet.time_base)
+    late: list[Packet] = []
+    for packet, pts, dts in _stamped(source.demux(tuple(streams)), streams[0]):
+        shift, end = round(origin / packet.time_base), round(length / packet.time_base)
+        pts, dts = pts - shift, dts - shift
+        packet.pts, packet.dts = pts, dts
         if packet.stream.type == "subtitle":
-            if _limit_subtitle(packet, end):
+            if _limit_subtitle(packet, pts, end):
                 yield packet
-        elif packet.dts >= end:
+        elif dts >= end:
             return
-        elif packet.pts >= end:
+        elif pts >= end:
             late.append(packet)
         else:
             yield from late
@@ -50,38 +36,38 @@ def shifted_packets(source, streams: list, origin: Fraction, length: Fraction) -
             yield packet
 
 
-def _limit_subtitle(packet: "av.Packet", end: int) -> bool:
-    """Keep what of a subtitle lies between 0 and the end; False when nothing does."""
-    first, last = max(packet.pts, 0), min(packet.pts + (packet.duration or 0), end)
+def _limit_subtitle(packet: Packet, pts: int, end: int) -> bool:
+    """Cut a subtitle to what lies between 0 and the end; False where nothing does."""
+    first, last = max(pts, 0), min(pts + (packet.duration or 0), end)
     if packet.duration and first < last:
+        pts = first
         packet.pts = packet.dts = first
         packet.duration = last - first
-    return 0 <= packet.pts < end
+    return 0 <= pts < end
 
 
-def _with_decoding_times(packets, video) -> Iterator["av.Packet"]:
-    """Fill in the decoding times that Matroska leaves out before the first key frame is through."""
-    waiting = []
+def _stamped(packets: Iterable[Packet], video: Stream) -> Iterator[StampedPacket]:
+    """Fill in the decoding times that Matroska leaves out until its first key frame is through."""
+    waiting: list[tuple[Packet, int]] = []
     for packet in packets:
         if packet.pts is None or packet.size == 0:  # the end marker
             continue
-        if packet.stream.index == video.index and packet.dts is None:
-            waiting.append(packet)
+        is_video = packet.stream.index == video.index
+        if is_video and packet.dts is None:
+            waiting.append((packet, packet.pts))
             continue
-        if waiting and packet.stream.index == video.index:
-            yield from _filled(waiting, packet.dts)
+        if waiting and is_video:
+            yield from _with_decoding_times(waiting, packet.dts)
             waiting.clear()
-        if packet.dts is None:
-            packet.dts = packet.pts
-        yield packet
-    yield from _filled(waiting, None)
+        yield packet, packet.pts, packet.pts if packet.dts is None else packet.dts
+    yield from _with_decoding_times(waiting, None)
 
 
-def _filled(waiting: list, next_dts: int | None) -> Iterator["av.Packet"]:
-    for index, packet in enumerate(waiting):
+def _with_decoding_times(waiting: Sequence[tuple[Packet, int]], next_dts: int | None) -> Iterator[StampedPacket]:
+    """Packets with their presentation times, decoded one after the other up to `next_dts`."""
+    for index, (packet, pts) in enumerate(waiting):
         if next_dts is None:
-            packet.dts = packet.pts
+            yield packet, pts, pts
         else:
             step = packet.duration or 1
-            packet.dts = min(next_dts - (len(waiting) - index) * step, packet.pts)
-        yield packet
+            yield packet, pts, min(next_dts - (len(waiting) - index) * step, pts)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from ..errors import AudioXError
 from ..lengths import SAMPLE_RATE
-from .bitmap_font import GLYPH_HEIGHT, GLYPH_WIDTH, draw_text, wrapped
-from .spectrogram import HIGHEST_HERTZ, LOWEST_HERTZ, mel, spectrogram_picture
+from ..measure.levels import as_sound
+from ..measure.spectra import HIGHEST_HERTZ, LOWEST_HERTZ, mel
+from .drawing import draw_text, line_height, text_width, wrap_text
+from .spectrogram import spectrogram_picture
 
 WIDTH = 800
 MARGIN, LEFT = 12, 52
@@ -19,8 +22,8 @@ PLOT = WIDTH - LEFT - MARGIN
 WAVE_HEIGHT, SPECTROGRAM_HEIGHT = 48, 200
 """Pixels of one channel's waveform, and of the spectrogram."""
 
-SCALE = 2
-LINE = GLYPH_HEIGHT * SCALE
+TEXT_SIZE, LABEL_SIZE = 18, 15
+LINE, LABEL_LINE = line_height(TEXT_SIZE), line_height(LABEL_SIZE)
 TITLE_LINES, FACT_LINES = 3, 2
 GAP = 6
 
@@ -32,37 +35,43 @@ MOST_TICKS = 12
 
 
 def sound_picture(
-    sound: np.ndarray, sample_rate: int = SAMPLE_RATE, *, title: str = "", facts: Sequence[str] = ()
-) -> np.ndarray:
-    """A picture uint8 (height, 800, 3) of a sound (channels, samples): title, facts, waveforms, spectrogram.
+    sound: Any, sample_rate: int = SAMPLE_RATE, *, title: str = "", facts: Sequence[str] = ()
+) -> Image.Image:
+    """A picture 800 pixels wide of a sound (channels, samples): title, facts, waveforms, spectrogram.
 
-    A waveform's column is red where it exceeds full scale. The picture grows with the lines of its words and with
-    the channels, of which two are drawn as waveforms.
+    A column of a waveform is red where the sound exceeds full scale. The picture grows with the lines of its words and
+    with the channels, of which two are drawn as waveforms.
+
+    Args:
+        sound: an array, or a tensor on the CPU.
 
     Raises:
         AudioXError: not (channels, samples), or no samples.
     """
-    sound = np.asarray(sound, dtype=np.float32)
-    if sound.ndim != 2 or 0 in sound.shape:
-        raise AudioXError(f"The sound has the shape {tuple(sound.shape)}, expected (channels, samples).")
-    width = WIDTH - 2 * MARGIN
-    words = [(line, INK) for line in (wrapped(title, width, TITLE_LINES, SCALE) if title else [])]
-    words += [(line, GREY) for line in (wrapped(", ".join(facts), width, FACT_LINES, SCALE) if facts else [])]
+    sound = as_sound(sound)
+    words = [(line, INK) for line in wrapped(title, TITLE_LINES)]
+    words += [(line, GREY) for line in wrapped(", ".join(facts), FACT_LINES)]
     plots = [wave_picture(channel) for channel in sound[:2]]
     plots.append(spectrogram_picture(sound, PLOT, SPECTROGRAM_HEIGHT, sample_rate))
-    height = MARGIN + LINE * len(words) + sum(len(plot) + GAP for plot in plots) + GLYPH_HEIGHT * SCALE + GAP
-    pixels = np.full((height, WIDTH, 3), GROUND, np.uint8)
+    height = MARGIN + LINE * len(words) + sum(len(plot) + GAP for plot in plots) + GAP + LABEL_LINE + GAP
+    picture = Image.new("RGB", (WIDTH, height), GROUND)
+    canvas = ImageDraw.Draw(picture)
     y = MARGIN
     for line, colour in words:
-        draw_text(pixels, MARGIN, y, line, colour, SCALE)
+        draw_text(canvas, MARGIN, y, line, colour, TEXT_SIZE)
         y += LINE
     for plot in plots:
         y += GAP
-        pixels[y : y + len(plot), LEFT : LEFT + PLOT] = plot
+        picture.paste(Image.fromarray(plot), (LEFT, y))
         y += len(plot)
-    draw_frequencies(pixels, y - SPECTROGRAM_HEIGHT)
-    draw_times(pixels, y, sound.shape[1] / sample_rate)
-    return pixels
+    draw_frequencies(canvas, y - SPECTROGRAM_HEIGHT)
+    draw_times(canvas, y, sound.shape[1] / sample_rate)
+    return picture
+
+
+def wrapped(text: str, lines: int) -> list[str]:
+    """Lines across the picture; none without a text."""
+    return wrap_text(text, WIDTH - 2 * MARGIN, lines, TEXT_SIZE) if text.strip() else []
 
 
 def wave_picture(channel: np.ndarray) -> np.ndarray:
@@ -71,28 +80,31 @@ def wave_picture(channel: np.ndarray) -> np.ndarray:
     low, high = np.minimum.reduceat(channel, starts), np.maximum.reduceat(channel, starts)
     rows = np.arange(WAVE_HEIGHT)[:, None]
     top, bottom = (np.rint((1 - edge.clip(-1, 1)) / 2 * (WAVE_HEIGHT - 1)) for edge in (high, low))
-    over = np.maximum(high, -low) > 1
-    colours = np.where(over[:, None], np.uint8(CLIPPED), np.uint8(WAVE))
+    colours = np.where((np.maximum(high, -low) > 1)[:, None], colour(CLIPPED), colour(WAVE))
     filled = (rows >= top) & (rows <= bottom)
-    return np.where(filled[..., None], colours, np.uint8(PLOT_GROUND))
+    return np.where(filled[..., None], colours, colour(PLOT_GROUND))
 
 
-def draw_frequencies(pixels: np.ndarray, top: int) -> None:
+def colour(rgb: tuple[int, int, int]) -> np.ndarray:
+    return np.array(rgb, np.uint8)
+
+
+def draw_frequencies(canvas: ImageDraw.ImageDraw, top: int) -> None:
     """Hertz beside the spectrogram, whose first row is `top`."""
     lowest, highest = mel(LOWEST_HERTZ), mel(HIGHEST_HERTZ)
     for hertz, words in HERTZ.items():
-        y = top + round((1 - (mel(hertz) - lowest) / (highest - lowest)) * (SPECTROGRAM_HEIGHT - 1))
-        x = LEFT - GAP - GLYPH_WIDTH * SCALE * len(words)
-        draw_text(pixels, x, y - GLYPH_HEIGHT * SCALE // 2, words, GREY, SCALE)
-        pixels[y, LEFT - 4 : LEFT] = GREY
+        y = top + round(float((1 - (mel(hertz) - lowest) / (highest - lowest)) * (SPECTROGRAM_HEIGHT - 1)))
+        x = LEFT - GAP - text_width(words, LABEL_SIZE)
+        draw_text(canvas, x, y - round(0.65 * LABEL_SIZE), words, GREY, LABEL_SIZE)  # centred on the tick
+        canvas.line((LEFT - 4, y, LEFT - 1, y), GREY)
 
 
-def draw_times(pixels: np.ndarray, y: int, duration: float) -> None:
+def draw_times(canvas: ImageDraw.ImageDraw, y: int, duration: float) -> None:
     """Seconds below the spectrogram, whose last row is above `y`."""
     step = next((step for step in SECONDS if duration / step <= MOST_TICKS), duration)
     for tick in range(int(duration / step + 1e-9) + 1):
         words = f"{tick * step:g}" + (" s" if tick == 0 else "")
         x = LEFT + min(round(tick * step / duration * PLOT), PLOT - 1)
-        pixels[y : y + 4, x] = GREY
-        width = GLYPH_WIDTH * SCALE * len(words)
-        draw_text(pixels, min(x - width // 2, WIDTH - width), y + GAP, words, GREY, SCALE)
+        canvas.line((x, y, x, y + 3), GREY)
+        width = text_width(words, LABEL_SIZE)
+        draw_text(canvas, min(x - width // 2, WIDTH - width), y + GAP, words, GREY, LABEL_SIZE)

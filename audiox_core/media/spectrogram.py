@@ -1,4 +1,4 @@
-"""Spectrograms of sounds, as numbers and as pictures: time to the right, pitch upwards, level as colour."""
+"""Spectrograms as pictures: time to the right, pitch upwards, level as colour."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AudioXError
 from ..lengths import SAMPLE_RATE
+from ..measure.spectra import mel_levels
 
-SIZE = 2048
-LOWEST_HERTZ, HIGHEST_HERTZ = 40.0, 16000.0
 RANGE_DB = 70.0
 """Levels below the loudest that a picture shows."""
 
@@ -34,41 +32,6 @@ COLOURS = np.array(
 """From quiet to loud: lightness rises all the way, so that the picture also reads in grey."""
 
 
-def mel(hertz: np.ndarray | float) -> np.ndarray:
-    """The mel scale: pitch as ears space it."""
-    return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-
-def mel_edges(bands: int) -> np.ndarray:
-    """Hertz (bands + 1) between which the bands lie, from low to high."""
-    places = np.linspace(mel(LOWEST_HERTZ), mel(HIGHEST_HERTZ), bands + 1)
-    return 700 * (10 ** (places / 2595) - 1)
-
-
-def mel_levels(sound: Any, columns: int, bands: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Level in dB of full scale, float (bands, columns), low bands first.
-
-    sound: (channels, samples), an array or a tensor on the CPU; powers add up over channels.
-
-    Raises:
-        AudioXError: not (channels, samples), or no samples.
-    """
-    sound = np.asarray(sound, dtype=np.float32)
-    if sound.ndim != 2 or 0 in sound.shape:
-        raise AudioXError(f"The sound has the shape {tuple(sound.shape)}, expected (channels, samples).")
-    padded = np.pad(sound, ((0, 0), (SIZE // 2, SIZE // 2)))
-    starts = np.linspace(0, sound.shape[1] - 1, columns).astype(int)
-    frames = np.stack([padded[:, start : start + SIZE] for start in starts], axis=1)  # (channels, columns, SIZE)
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(SIZE).astype(np.float32)))).sum(axis=0)
-    # The power between two frequencies, also where a band is narrower than a bin: differences of the running sum.
-    edges = mel_edges(bands) * SIZE / sample_rate + 0.5
-    sums = np.concatenate((np.zeros((columns, 1)), power.cumsum(axis=1)), axis=1)
-    bins = np.arange(sums.shape[1])
-    at_edges = np.stack([np.interp(edges, bins, row) for row in sums])
-    scale = (SIZE / 4) ** 2  # of a full-scale sine's peak under the window
-    return 10 * np.log10(np.diff(at_edges, axis=1).T / scale + 1e-12)
-
-
 def spectrogram_picture(sound: Any, width: int, height: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """A picture uint8 (height, width, 3) of a sound (channels, samples): mel axis upwards, 70 dB from dark to light.
 
@@ -82,5 +45,5 @@ def spectrogram_picture(sound: Any, width: int, height: int, sample_rate: int = 
 
 def coloured(values: np.ndarray) -> np.ndarray:
     """Colours uint8 (..., 3) of values 0..1."""
-    places = np.linspace(0, 1, len(COLOURS))
-    return np.stack([np.interp(values, places, channel) for channel in COLOURS.T], axis=-1).round().astype(np.uint8)
+    stops = np.linspace(0, 1, len(COLOURS))
+    return np.stack([np.interp(values, stops, channel) for channel in COLOURS.T], axis=-1).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Where the parts of a model sit during a run: measured needs, a plan within the machine's memory, its execution.
+"""Where the components of a model are during a run: what each needs, a plan within the machine's memory, its execution.
 
 machine = detect("cuda")
 plan = plan_memory(ModelFootprint.of(checkpoint), Workload(rows=2), machine, Limits(max_vram=8 * GB), dtypes)
@@ -7,10 +7,13 @@ model = AudioX(checkpoint, "cuda", dtypes.network, plan=plan)
 
 from .machine import GB, Limits, Machine, detect
 from .needs import Dtypes, ModelFootprint, NetworkParameters, Workload
-from .plan import MemoryPlan, StageMemory, largest_need, plan_memory
+from .plan import BlockStreaming, Budget, Decoding, MemoryPlan, StageMemory, largest_need, plan_memory
 
 __all__ = [
     "GB",
+    "BlockStreaming",
+    "Budget",
+    "Decoding",
     "Dtypes",
     "Limits",
     "Machine",

@@ -1,8 +1,8 @@
-"""Peak bytes of the tensors that each stage makes, weights left out: formulae read off the code of `audiox_core.model`.
+"""Peak bytes of the tensors that each stage creates, without the weights: formulae derived from `audiox_core.models`.
 
-The tests hold every formula against the lifetimes of real tensors: an estimate is never below what is made, and at
-most a sixth and 1 MB above it. What libraries take inside an operator (cuDNN's work space, MKL's packed weights) is
-not in here; the plan sets `plan.WORKSPACE` aside for it.
+The tests compare every formula with the lifetimes of real tensors: an estimate is never below what they take, and at
+most a sixth and 1 MB above it. What libraries allocate inside an operator (cuDNN's buffers, MKL's packed weights) is
+not counted here; the plan sets `plan.LIBRARY_BYTES` aside for it.
 
 `size` is always the bytes of one number. Terms name the tensors that are alive at the peak.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..lengths import CLIP_FPS, CLIP_SECONDS, PROMPT_SAMPLES, SYNC_FPS
 from ..models.conditioners import VideoSizes
 from ..models.dit import DiTSizes
-from ..models.encoders import TEXT_TOKENS, ClipSizes, T5Sizes
+from ..models.encoders import CLIP_BATCH, TEXT_TOKENS, ClipSizes, T5Sizes
 from ..models.maf import MAFSizes
 from ..models.mmdit import MMDiTSizes
 from ..models.network import NetworkSizes
@@ -24,14 +24,11 @@ from ..models.vae import UNIT_KERNEL, UNITS_REACH, VAESizes
 
 FLOAT32 = 4
 SMALL_TENSORS = 2**18
-"""For tensors too small to be named: masks, tables, times."""
-
-CLIP_BATCH = 10
-"""Frames that `encoders.encode_clip` gives the tower at once."""
+"""For tensors too small to name: masks, tables, times."""
 
 
 def prepared(sizes: NetworkSizes, prompts: int, size: int) -> int:
-    """Bytes of what `prepare` returns for a run: modulation rows (MMDiT), or keys and values (DiT)."""
+    """Bytes of what `AudioXNetwork.prepare` returns: modulation (MMDiT), or keys and values (DiT)."""
     inner = sizes.transformer
     if isinstance(inner, DiTSizes):
         return prompts * inner.depth * 2 * inner.context_width * sizes.context_tokens * size
@@ -39,11 +36,11 @@ def prepared(sizes: NetworkSizes, prompts: int, size: int) -> int:
 
 
 def prepare(sizes: NetworkSizes, prompts: int, size: int) -> int:
-    """Peak of `AudioXNetwork.prepare`, its result included."""
+    """Peak of `AudioXNetwork.prepare`, including its result."""
     inner = sizes.transformer
     if isinstance(inner, DiTSizes):  # the embedded prompt, one layer's keys and values
         more = 3 * inner.context_width * sizes.context_tokens
-    else:  # what the modulation is drawn from, one layer's modulation
+    else:  # the input of the modulation layers, one layer's modulation
         more = 7 * inner.positions * inner.width
     return prepared(sizes, prompts, size) + prompts * more * size
 
@@ -57,7 +54,7 @@ def context(sizes: NetworkSizes, prompts: int, size: int, video: bool) -> int:
 
 
 def _temporal_numbers(video: VideoSizes) -> int:
-    """Six of the tokens' own size (input, stream, normed, ...), and the hidden layer before and after gelu."""
+    """Six tensors of the tokens' size (input, stream, normed, ...), and the hidden layer before and after gelu."""
     wide = max(2 * video.ffn_width, 4 * video.attention_width)
     return video.frames * video.tokens_per_frame * (6 * video.width + wide)
 
@@ -66,7 +63,7 @@ def _fusion_numbers(maf: MAFSizes | None, tokens: int, width: int) -> int:
     if maf is None:
         return 2 * tokens * width  # the groups and their concatenation
     rows = maf.experts + tokens
-    crossing = (2 * tokens + 4 * rows) * width  # groups, gated groups; experts with them, and what is drawn from both
+    crossing = (2 * tokens + 4 * rows) * width  # groups, gated groups; experts with them, and their projections
     layer = 2 * tokens * width + maf.experts * (5 * width + 2 * max(maf.ffn_width, 2 * width))
     return max(crossing, layer)
 
@@ -74,8 +71,8 @@ def _fusion_numbers(maf: MAFSizes | None, tokens: int, width: int) -> int:
 def evaluation(sizes: NetworkSizes, prompts: int, sounds: int, frames: int, size: int) -> int:
     """Peak of one evaluation of the transformer on a batch, beyond `prepared`.
 
-    sounds: rows of the batch, twice the sounds with guidance. prompts: rows of `prepared`; each that serves several
-    sounds is copied for them, one layer at a time.
+    sounds: rows of the batch, twice the sounds with guidance. prompts: rows of `prepared`; rows that serve several
+    sounds are copied for them, one layer at a time.
     """
     inner, shared = sizes.transformer, sounds > prompts
     if isinstance(inner, DiTSizes):
@@ -89,18 +86,20 @@ def evaluation(sizes: NetworkSizes, prompts: int, sounds: int, frames: int, size
 def _mmdit_numbers(inner: MMDiTSizes, size: int, shared: bool) -> int:
     feed_forward = 5 * inner.ffn_width + 7 * inner.width  # the gated product, padded, three times; taps of the input
     attention = (5 + 4 * FLOAT32 // size) * inner.width  # rotary positions are computed in float32
-    return inner.positions * (max(feed_forward, attention) + 6 * inner.width * shared)
+    copied = 6 * inner.width if shared else 0  # one layer's modulation
+    return inner.positions * (max(feed_forward, attention) + copied)
 
 
 def _dit_numbers(inner: DiTSizes, positions: int, tokens: int, shared: bool) -> int:
     feed_forward = positions * (4 * inner.ffn_width + 2 * inner.width)
     attention = positions * 9 * inner.width
     crossing = positions * 5 * inner.width + tokens * 2 * inner.width  # keys and values repeated for all heads
-    return max(feed_forward, attention, crossing) + 2 * tokens * inner.context_width * shared
+    copied = 2 * tokens * inner.context_width if shared else 0  # one layer's keys and values
+    return max(feed_forward, attention, crossing) + copied
 
 
 def scores(sizes: NetworkSizes, sounds: int, frames: int) -> int:
-    """What an evaluation takes more where attention is not fused: scores twice and copied inputs, in float32."""
+    """What an evaluation takes in addition where attention is not fused: scores twice, copied inputs, in float32."""
     inner, positions = sizes.transformer, 1 + frames
     seen = sizes.context_tokens if isinstance(inner, DiTSizes) else positions
     numbers = 2 * inner.heads * positions * max(positions, seen) + inner.width * (positions + 2 * seen)
@@ -117,7 +116,7 @@ def text(sizes: T5Sizes, size: int) -> int:
 
 
 def clip(sizes: ClipSizes, size: int) -> int:
-    """Peak of `encoders.encode_clip` on a video's frames, which are there as bytes."""
+    """Peak of `encoders.encode_clip` on a video's frames, which are on the device as bytes."""
     frames = int(CLIP_SECONDS * CLIP_FPS)
     pixels = 3 * sizes.image_size**2
     tokens = CLIP_BATCH * sizes.tokens_per_frame
@@ -127,58 +126,63 @@ def clip(sizes: ClipSizes, size: int) -> int:
 
 
 def synchformer(sizes: SynchformerSizes, size: int, segments: int) -> int:
-    """Peak of `synchformer.encode` on a video's frames, so many segments a call."""
+    """Peak of `synchformer.encode` on a video's frames, with a number of segments a call."""
     frames = int(CLIP_SECONDS * SYNC_FPS)
     pixels = 3 * sizes.image_size**2
     segment = segments * sizes.segment_frames * pixels
-    tokens = segments * (1 + sizes.times * sizes.places)
+    tokens = segments * (1 + sizes.times * sizes.positions)
     layer = tokens * (3 * sizes.width + max(2 * sizes.ffn_width, 8 * sizes.width)) * size
-    pixels_given = segment * (1 + FLOAT32 + size * (size < FLOAT32))  # bytes, as float32, in the model's type
-    return frames * pixels + max(pixels_given, segment * size + layer) + SMALL_TENSORS
+    converted = size if size < FLOAT32 else 0  # to the model's type
+    normalising = segment * (1 + FLOAT32 + converted)  # bytes and float32
+    return frames * pixels + max(normalising, segment * size + layer) + SMALL_TENSORS
 
 
-def decode(sizes: VAESizes, sounds: int, frames: int, size: int, piece: int) -> int:
-    """Peak of `OobleckVAE.decode`; piece: numbers in the widest tensor of a piece, see `pieces.piece_positions`.
+def decode(sizes: VAESizes, sounds: int, frames: int, size: int, tile_size: int) -> int:
+    """Peak of `OobleckVAE.decode`; tile_size: numbers in the widest tensor of a tile, see `tiling.tile_positions`.
 
-    For each block: what comes in, what has come out, and three tensors of a piece.
+    For each block: its input, its output so far, and three tensors of a tile.
     """
     peak, width, length = 0, sizes.widths[-1], frames
     outputs = (*sizes.widths[-2::-1], sizes.channels)
     for index, (output, stride) in enumerate(zip(outputs, sizes.strides[::-1], strict=True)):
         last = index == len(outputs) - 1
-        pieces = TiledRun(
+        run = TiledRun(
             length=length,
-            positions=tile_positions(sounds, output * stride, piece),
+            positions=tile_positions(sounds, output * stride, tile_size),
             margin=UNITS_REACH // stride + 2 + (UNIT_KERNEL // 2 if last else 0),
             working=3 * output * stride,
             result=(sizes.audio_channels if last else output) * stride,
         )
-        peak = max(peak, width * length + pieces.peak())
+        peak = max(peak, width * length + run.peak())
         width, length = output, length * stride
     return sounds * peak * size + SMALL_TENSORS
 
 
-def encode(sizes: VAESizes, sounds: int, size: int, piece: int, samples: int = PROMPT_SAMPLES) -> int:
+def encode(sizes: VAESizes, sounds: int, size: int, tile_size: int, samples: int = PROMPT_SAMPLES) -> int:
     """Peak of `OobleckVAE.encode_statistics`: as above, but a block's input outlives its first unit."""
     peak, length = 0, samples
     inputs = (sizes.channels, *sizes.widths[:-1])
     for index, (width, output, stride) in enumerate(zip(inputs, sizes.widths, sizes.strides, strict=True)):
         first = index == 0
-        pieces = TiledRun(
+        run = TiledRun(
             length=length,
-            positions=tile_positions(sounds, width, piece),
+            positions=tile_positions(sounds, width, tile_size),
             margin=UNITS_REACH + 3 * stride // 2 + (UNIT_KERNEL // 2 if first else 0),
             working=4 * width,
             result=-(-output // stride),
         )
-        peak = max(peak, (0 if first else width * length) + pieces.peak(shared=not first))
+        peak = max(peak, (0 if first else width * length) + run.peak(shared=not first))
         length //= stride
     return sounds * (sizes.audio_channels * samples + peak) * size + SMALL_TENSORS
 
 
 @dataclass(frozen=True)
 class TiledRun:
-    """One run of `pieces.in_pieces`; working and result: numbers at each position of the input, for one sound."""
+    """One call of `tiling.run_tiled`.
+
+    length: of the input. positions, margin: of a tile. working, result: numbers at each position of the input in the
+    tensors of a tile and in the output, for one sound.
+    """
 
     length: int
     positions: int
@@ -187,7 +191,7 @@ class TiledRun:
     result: int
 
     def peak(self, shared: bool = False) -> int:
-        """Numbers alive at the peak, the input apart. shared: a block that runs whole works on the input itself."""
+        """Numbers alive at the peak, without the input. shared: a block that isn't tiled works on the input itself."""
         if self.length <= self.positions + self.margin:
             return self.length * (self.working * 3 // 4 if shared else self.working)
         later = min(self.positions + 2 * self.margin, self.length - self.positions + self.margin)

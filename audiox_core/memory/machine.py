@@ -1,4 +1,4 @@
-"""What memory a machine has, and how much of it may be used."""
+"""How much memory a machine has, and how much of it may be used."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ import torch
 from ..errors import AudioXError
 
 GB = 2**30
-"""The gigabyte of memory sizes, as drivers and upstream print it."""
+"""The gigabyte of memory sizes, as drivers and the official code print it."""
 
 VRAM_SHARE, RAM_SHARE = 0.9, 0.8
-"""Shares of the free memory that are used when nobody says otherwise."""
+"""Default shares of the free memory that may be used."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes of a device's memory and of the system's. Devices without memory of their own have vram 0.
-
-    unified: the device works in the system's memory (CPU, Apple's MPS): moving weights to it frees nothing.
-    """
+    """Bytes of a device's memory and of the system's. vram is 0 for devices without their own memory."""
 
     device: str
     vram_total: int
@@ -30,14 +27,16 @@ class Machine:
 
     @property
     def unified(self) -> bool:
+        """Whether the device works in the system's memory (CPU, Apple's MPS): moving weights to it frees nothing."""
         return torch.device(self.device).type in ("cpu", "mps")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be used: bytes, or None for a share of what is free. offload: parts and blocks may leave the device.
+    """What may be used: bytes, or None for a share of what is free.
 
-    models: that take turns on the machine; each gets its share of the RAM, and the device between the others' turns.
+    offload: components and blocks may leave the device. models: how many take turns on the machine; each gets its
+    share of the RAM, and the device to itself during its turn.
     """
 
     max_vram: int | None = None
@@ -51,15 +50,16 @@ class Limits:
                 raise AudioXError(f"The limit for {name} is {limit / GB:g} GB, expected more than 0.")
 
     def vram(self, machine: Machine) -> int:
-        """Bytes of the device's memory that may be used; never more than there are free."""
+        """Bytes of the device's memory that may be used, never more than are free."""
         return allowed(machine.vram_free, self.max_vram, VRAM_SHARE)
 
     def ram(self, machine: Machine) -> int:
-        """Bytes of the system's memory that may be used; never more than there are free."""
+        """Bytes of the system's memory that may be used, never more than are free."""
         return allowed(machine.ram_free, self.max_ram, RAM_SHARE)
 
 
 def allowed(free: int, limit: int | None, share: float) -> int:
+    """Bytes that may be used of the free ones."""
     return int(free * share) if limit is None else min(limit, free)
 
 
@@ -84,5 +84,5 @@ def _vram(device: torch.device) -> tuple[int, int]:
     if device.type == "mps":
         total = torch.mps.recommended_max_memory()
         return total - torch.mps.driver_allocated_memory(), total
-    module = getattr(torch, device.type, None)
-    return module.mem_get_info(device) if hasattr(module, "mem_get_info") else (0, 0)
+    mem_get_info = getattr(getattr(torch, device.type, None), "mem_get_info", None)
+    return (0, 0) if mem_get_info is None else mem_get_info(device)

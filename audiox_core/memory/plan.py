@@ -1,4 +1,4 @@
-"""The plan of a run: what sits where in each stage, and what leaves before the next. Nothing here touches a device."""
+"""The plan of a run: what is where in each stage, and what leaves before the next. Nothing here touches a device."""
 
 from __future__ import annotations
 
@@ -10,19 +10,51 @@ import torch
 from ..errors import AudioXError
 from ..models.synchformer import segments_at_once
 from ..models.tiling import CPU_TILE_SIZE, default_tile_size
+from ..release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE
 from .machine import GB, Limits, Machine
 from .needs import ActivationPeaks, Dtypes, ModelFootprint, Workload
 
-WORKSPACE = 2**28
-"""Set aside for what libraries take inside operators: cuBLAS and cuDNN work space, MKL's packed weights."""
+LIBRARY_BYTES = 2**28
+"""Set aside for what libraries allocate inside operators: cuBLAS's and cuDNN's buffers, MKL's packed weights."""
 
-KEEP_FIRST = ("network", "vae", "t5", "clip_vision", "synchformer")
-"""Parts in the order in which they are worth keeping where they are used."""
+KEEP_ORDER = (NETWORK, VAE, T5, CLIP_VISION, SYNCHFORMER)
+"""Components by how much keeping them on the device saves."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that a run may use."""
+
+    vram: int
+    ram: int
+
+
+@dataclass(frozen=True)
+class BlockStreaming:
+    """How much of the network comes to the device for its turn only.
+
+    blocks: transformer blocks of the network. streamed: how many of them stream. prompt_layers: whether the layers
+    that run once per prompt do too. pinned: whether the blocks are copied from memory that a GPU reads while it
+    computes, of which torch takes up to twice their size.
+    """
+
+    blocks: int
+    streamed: int = 0
+    prompt_layers: bool = False
+    pinned: bool = False
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the VAE decodes. tile_size: see `OobleckVAE.set_tile_size`. batch: sounds that it decodes at once."""
+
+    tile_size: int
+    batch: int
 
 
 @dataclass(frozen=True)
 class StageMemory:
-    """Planned peaks of a stage in bytes, the libraries' share included. vram is 0 without a memory of the device."""
+    """Planned peaks of a stage in bytes, the libraries' share included. vram is 0 if the device works in RAM."""
 
     name: str
     part: str
@@ -32,43 +64,36 @@ class StageMemory:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """vram, ram: bytes that may be used.
+    """What was planned for a machine, limits and number types.
 
-    stays: parts that stay on the device after their stages. goes: parts that are dropped after each stage and read
-    from their file again; the others move to RAM. Of the network's blocks, streamed_blocks come to the device for
-    their turn only, and with streams_prompt so does everything that runs once per prompt; pins: from memory that a GPU
-    reads while it computes, of which torch takes up to twice as much.
-    piece: see `model.vae`. decode_sounds: sounds that are decoded at once.
+    resident: components that stay on the device after their stages. dropped: components that are dropped after each
+    stage and read from their file again. The others move to RAM.
     """
 
     machine: Machine
     limits: Limits
     dtypes: Dtypes
-    vram: int
-    ram: int
-    stays: frozenset[str]
-    goes: frozenset[str]
-    blocks: int
-    streamed_blocks: int
-    streams_prompt: bool
-    pins: bool
-    piece: int
-    decode_sounds: int
+    budget: Budget
+    resident: frozenset[str]
+    dropped: frozenset[str]
+    streaming: BlockStreaming
+    decoding: Decoding
     stages: tuple[StageMemory, ...]
 
     @property
     def resident_blocks(self) -> int:
-        return self.blocks - self.streamed_blocks
+        """Transformer blocks that stay on the device while the network runs."""
+        return self.streaming.blocks - self.streaming.streamed
 
     @property
-    def room(self) -> int:
+    def free_vram(self) -> int:
         """Bytes of VRAM that may be used and that no stage needs."""
-        return self.vram - max(stage.vram for stage in self.stages)
+        return self.budget.vram - max(stage.vram for stage in self.stages)
 
 
 @dataclass(frozen=True)
 class Shortage:
-    """What kept a plan from being made."""
+    """Why there is no plan."""
 
     stage: str
     memory: str
@@ -77,7 +102,11 @@ class Shortage:
 
 
 def plan_memory(
-    model: ModelFootprint, job: Workload, machine: Machine, limits: Limits | None = None, dtypes: Dtypes | None = None
+    model: ModelFootprint,
+    workload: Workload,
+    machine: Machine,
+    limits: Limits | None = None,
+    dtypes: Dtypes | None = None,
 ) -> MemoryPlan:
     """The plan that moves least within the limits.
 
@@ -85,200 +114,210 @@ def plan_memory(
         AudioXError: nothing fits; the sentence says what would.
     """
     limits, dtypes = limits or Limits(), dtypes or Dtypes()
-    found = _Planner(model, job, machine, limits, dtypes).find()
-    if isinstance(found, MemoryPlan):
-        return found
+    plan = _Planner(model, workload, machine, limits, dtypes).find()
+    if isinstance(plan, MemoryPlan):
+        return plan
     raise AudioXError(
-        f"The stage '{found.stage}' needs {found.need / GB:.2f} GB of {found.memory}, {found.allowed / GB:.2f} GB may "
-        f"be used: {_remedy(model, job, machine, limits, dtypes, found)}."
+        f"The stage '{plan.stage}' needs {plan.need / GB:.2f} GB of {plan.memory}, but only {plan.allowed / GB:.2f} GB "
+        f"may be used: {_remedy(model, workload, machine, limits, dtypes, plan)}."
     )
 
 
 def _remedy(
-    model: ModelFootprint, job: Workload, machine: Machine, limits: Limits, dtypes: Dtypes, shortage: Shortage
+    model: ModelFootprint, workload: Workload, machine: Machine, limits: Limits, dtypes: Dtypes, shortage: Shortage
 ) -> str:
     """What would fit."""
-    changed: list[str] = []
-    for words, planner in _changes(model, job, machine, limits, dtypes):
-        changed = [*(kept for kept in changed if "--batch" not in kept), words]
+    changes: list[str] = []
+    for change, planner in _changes(model, workload, machine, limits, dtypes):
+        changes = [*(earlier for earlier in changes if "--batch" not in earlier), change]
         if isinstance(planner.find(), MemoryPlan):
-            return f"{' and '.join(changed)} would fit"
+            return f"{' and '.join(changes)} would fit"
     if not machine.unified:
         on_cpu = replace(machine, device="cpu", vram_free=0, vram_total=0)
-        if isinstance(_Planner(model, job, on_cpu, replace(limits, offload=True), dtypes).find(), MemoryPlan):
+        if isinstance(_Planner(model, workload, on_cpu, replace(limits, offload=True), dtypes).find(), MemoryPlan):
             return "--device cpu would fit"
     if (limits.max_vram if shortage.memory == "VRAM" else limits.max_ram) is None:
-        return "close other programs, or take a machine with more"
+        return "close other programs, or use a machine with more memory"
     return f"raise --max-{shortage.memory.lower()}"
 
 
 def _changes(
-    model: ModelFootprint, job: Workload, machine: Machine, limits: Limits, dtypes: Dtypes
+    model: ModelFootprint, workload: Workload, machine: Machine, limits: Limits, dtypes: Dtypes
 ) -> Iterator[tuple[str, _Planner]]:
-    """Runs that need less, each with the changes before it, the mildest first."""
+    """Runs that need less, each on top of the changes before it, the mildest first."""
     if not limits.offload:
         limits = replace(limits, offload=True)
-        yield "offloading (no --no-cpu-offload)", _Planner(model, job, machine, limits, dtypes)
+        yield "offloading (no --no-cpu-offload)", _Planner(model, workload, machine, limits, dtypes)
     if dtypes.network == torch.float32:
         dtypes = replace(dtypes, network=torch.bfloat16, encoders=torch.bfloat16)
-        yield "half precision (--dtype bf16, no --no-half)", _Planner(model, job, machine, limits, dtypes)
-    while job.sounds > 1:
-        fewer = job.sounds // 2
-        job = replace(job, sounds=fewer, prompts=min(job.prompts, fewer))
-        yield f"fewer sounds at a time (--batch {fewer})", _Planner(model, job, machine, limits, dtypes)
+        yield "half precision (--dtype bf16, no --no-half)", _Planner(model, workload, machine, limits, dtypes)
+    while workload.sounds > 1:
+        fewer = workload.sounds // 2
+        workload = replace(workload, sounds=fewer, prompts=min(workload.prompts, fewer))
+        yield f"fewer sounds at a time (--batch {fewer})", _Planner(model, workload, machine, limits, dtypes)
 
 
-def stage_alone(peaks: ActivationPeaks, stage: str, part: str, piece: int = CPU_TILE_SIZE, sounds: int = 1) -> int:
+def stage_alone(peaks: ActivationPeaks, stage: str, part: str, tile_size: int = CPU_TILE_SIZE, batch: int = 1) -> int:
     """Bytes of a stage with nothing else on the device."""
-    return peaks.model.weights(part, peaks.dtypes) + peaks.of(stage, part, piece, sounds) + WORKSPACE
+    return peaks.model.weights(part, peaks.dtypes) + peaks.of(stage, part, tile_size, batch) + LIBRARY_BYTES
 
 
-def largest_need(model: ModelFootprint, job: Workload, dtypes: Dtypes, device: torch.device) -> int:
-    """Bytes on a device of the stage that takes most, when the parts take turns and each is there as a whole."""
-    peaks = ActivationPeaks(model, job, dtypes, segments_at_once(device))
-    return max(stage_alone(peaks, stage, part) for stage, part in model.stages(job))
+def largest_need(model: ModelFootprint, workload: Workload, dtypes: Dtypes, device: torch.device) -> int:
+    """Bytes on a device of the largest stage, if the components take turns and none of them streams."""
+    peaks = ActivationPeaks(model, workload, dtypes, segments_at_once(device))
+    return max(stage_alone(peaks, stage, part) for stage, part in model.stages(workload))
 
 
 class _Planner:
-    """The search for one model, job, machine and type."""
+    """The search for one model, workload, machine and set of number types."""
 
-    def __init__(self, model: ModelFootprint, job: Workload, machine: Machine, limits: Limits, dtypes: Dtypes) -> None:
-        self.model, self.job, self.machine, self.limits, self.dtypes = model, job, machine, limits, dtypes
-        self.stages = model.stages(job)
-        self.parts = [part for part in KEEP_FIRST if part in {part for _, part in self.stages}]
-        self.peaks = ActivationPeaks(model, job, dtypes, segments_at_once(torch.device(machine.device)))
-        self.ram = limits.ram(machine) // limits.models
-        self.vram = limits.vram(machine)
-        shared = torch.device(machine.device).type == "mps"  # the device's share of the system's memory
-        self.allowed = min(self.vram, self.ram) if shared else self.ram if machine.unified else self.vram
+    def __init__(
+        self, model: ModelFootprint, workload: Workload, machine: Machine, limits: Limits, dtypes: Dtypes
+    ) -> None:
+        self.model, self.workload, self.machine, self.limits, self.dtypes = model, workload, machine, limits, dtypes
+        self.stages = model.stages(workload)
+        used = {part for _, part in self.stages}
+        self.parts = [part for part in KEEP_ORDER if part in used]
+        device = torch.device(machine.device)
+        self.peaks = ActivationPeaks(model, workload, dtypes, segments_at_once(device))
+        self.budget = Budget(limits.vram(machine), limits.ram(machine) // limits.models)
+        self.allowed = self.budget.ram if machine.unified else self.budget.vram
+        if device.type == "mps":  # its memory is a share of the system's
+            self.allowed = min(self.budget.vram, self.budget.ram)
         self.memory = "RAM" if machine.unified else "VRAM"
+        self.decoding = Decoding(default_tile_size(device), workload.sounds)
+        self.streaming = BlockStreaming(model.network.blocks)
+        self.resident: frozenset[str] = frozenset()
 
     def weights(self, part: str) -> int:
         return self.model.weights(part, self.dtypes)
 
     def find(self) -> MemoryPlan | Shortage:
-        chosen = self._decoding(beside="network")
-        if isinstance(chosen, Shortage):
-            chosen = self._decoding()
-        if isinstance(chosen, Shortage):
-            return chosen
-        self.piece, self.sounds = chosen
-        streamed = self._streaming()
-        if isinstance(streamed, Shortage):
-            return streamed
-        self.streamed, self.streams_prompt = streamed
-        self.stays = self._staying()
+        """The plan, or what is missing for one."""
+        decoding = self._decoding(beside=(NETWORK,))
+        if isinstance(decoding, Shortage):
+            decoding = self._decoding()
+        if isinstance(decoding, Shortage):
+            return decoding
+        self.decoding = decoding
+        streaming = self._streaming()
+        if isinstance(streaming, Shortage):
+            return streaming
+        self.streaming = streaming
+        self.resident = self._resident()
         if not self.limits.offload:
             for stage, part in self.stages:
                 need = self.device_need(stage, part, frozenset(self.parts))
                 if need > self.allowed:
                     return Shortage(stage, self.memory, need, self.allowed)
-        goes = frozenset(self.parts) - self.stays if self.machine.unified else self._going()
-        if isinstance(goes, Shortage):
-            return goes
+        dropped = self._dropped()
+        if isinstance(dropped, Shortage):
+            return dropped
         return MemoryPlan(
             machine=self.machine,
             limits=self.limits,
             dtypes=self.dtypes,
-            vram=self.vram,
-            ram=self.ram,
-            stays=self.stays,
-            goes=goes,
-            blocks=self.model.network.blocks,
-            streamed_blocks=self.streamed,
-            streams_prompt=self.streams_prompt,
-            pins=self._pins(goes),
-            piece=self.piece,
-            decode_sounds=self.sounds,
-            stages=tuple(self._stage(*each, goes) for each in self.stages),
+            budget=self.budget,
+            resident=self.resident,
+            dropped=dropped,
+            streaming=replace(self.streaming, pinned=self._can_pin(dropped)),
+            decoding=self.decoding,
+            stages=tuple(self._stage(*stage, dropped) for stage in self.stages),
         )
 
-    def device_need(self, stage: str, part: str, stays: frozenset[str]) -> int:
-        """Bytes of a stage with what stays from others."""
-        if part == "network" and (self.streamed or self.streams_prompt):
-            own = self._streamed_need(self.streamed)
+    def device_need(self, stage: str, part: str, resident: frozenset[str]) -> int:
+        """Bytes of a stage with the other components that stay on the device."""
+        if part == NETWORK and self.streaming.prompt_layers:
+            own = self._streamed_need(self.streaming.streamed)
         else:
-            own = stage_alone(self.peaks, stage, part, self.piece, self.sounds)
-        return own + sum(self.weights(other) for other in stays if other != part)
+            own = stage_alone(self.peaks, stage, part, self.decoding.tile_size, self.decoding.batch)
+        return own + sum(self.weights(other) for other in resident if other != part)
 
-    def _decoding(self, beside: str = "") -> tuple[int, int] | Shortage:
-        """The VAE's piece, and how many sounds are decoded at once: the most that fits alone or beside a part."""
-        piece = default_tile_size(torch.device(self.machine.device))
-        sounds = self.job.sounds
-        stays = [beside] * bool(beside) if self.limits.offload else [part for part in self.parts if part != "vae"]
-        others = sum(map(self.weights, stays))
+    def _decoding(self, beside: tuple[str, ...] = ()) -> Decoding | Shortage:
+        """The largest tiles and batch of the VAE that fit beside other components."""
+        tile_size, batch = default_tile_size(torch.device(self.machine.device)), self.workload.sounds
+        if not self.limits.offload:
+            beside = tuple(part for part in self.parts if part != VAE)
+        others = sum(map(self.weights, beside))
         while True:
-            need = max(
-                stage_alone(self.peaks, stage, part, piece, sounds) for stage, part in self.stages if part == "vae"
+            need = others + max(
+                stage_alone(self.peaks, stage, part, tile_size, batch) for stage, part in self.stages if part == VAE
             )
-            if need + others <= self.allowed:
-                return piece, sounds
-            if piece > CPU_TILE_SIZE:
-                piece //= 2
-            elif sounds > 1:
-                sounds = -(-sounds // 2)
+            if need <= self.allowed:
+                return Decoding(tile_size, batch)
+            if tile_size > CPU_TILE_SIZE:
+                tile_size //= 2
+            elif batch > 1:
+                batch = -(-batch // 2)
             else:
-                return Shortage("decode", self.memory, need + others, self.allowed)
+                return Shortage("decode", self.memory, need, self.allowed)
 
-    def _streaming(self) -> tuple[int, bool] | Shortage:
-        """How many blocks stream, and whether what runs once per prompt does."""
+    def _streaming(self) -> BlockStreaming | Shortage:
+        """The fewest blocks that have to stream."""
+        blocks = self.model.network.blocks
         for stage, part in self.stages:
-            need = stage_alone(self.peaks, stage, part, self.piece, self.sounds)
+            need = stage_alone(self.peaks, stage, part, self.decoding.tile_size, self.decoding.batch)
             if need <= self.allowed:
                 continue
-            if part != "network" or self.machine.unified or not self.limits.offload:
+            if part != NETWORK or self.machine.unified or not self.limits.offload:
                 return Shortage(stage, self.memory, need, self.allowed)
-            for streamed in range(self.model.network.blocks + 1):
+            for streamed in range(blocks + 1):
                 if self._streamed_need(streamed) <= self.allowed:
-                    return streamed, True
-            return Shortage(stage, self.memory, self._streamed_need(self.model.network.blocks), self.allowed)
-        return 0, False
+                    return BlockStreaming(blocks, streamed, prompt_layers=True)
+            return Shortage(stage, self.memory, self._streamed_need(blocks), self.allowed)
+        return BlockStreaming(blocks)
 
     def _streamed_need(self, streamed: int) -> int:
         """The network's bytes on the device: two streamed blocks at a time, one of which is on its way."""
         size, network = self.dtypes.network.itemsize, self.model.network
-        resident = (network.blocks - streamed) * network.block + network.ends
-        fuse = (resident + 2 * network.largest) * size + self.peaks.prepare
+        resident = (network.blocks - streamed) * network.block + network.rest
+        prepare = (resident + 2 * network.largest_prompt_layer) * size + self.peaks.prepare
         steps = (resident + min(2, streamed) * network.block) * size + self.peaks.steps
-        return max(fuse, steps) + WORKSPACE
+        return max(prepare, steps) + LIBRARY_BYTES
 
-    def _staying(self) -> frozenset[str]:
-        """Parts that can stay through all stages; without offloading, all; none where another model comes next."""
+    def _resident(self) -> frozenset[str]:
+        """Components that can stay through all stages; all without offloading, none if other models take turns."""
         if not self.limits.offload:
             return frozenset(self.parts)
-        stays: frozenset[str] = frozenset()
+        resident: frozenset[str] = frozenset()
         if self.limits.models > 1 and not self.machine.unified:
-            return stays
+            return resident
         for part in self.parts:
-            if part == "network" and (self.streamed or self.streams_prompt):
+            if part == NETWORK and self.streaming.prompt_layers:
                 continue
-            more = stays | {part}
+            more = resident | {part}
             if all(self.device_need(stage, used, more) <= self.allowed for stage, used in self.stages):
-                stays = more
-        return stays
+                resident = more
+        return resident
 
-    def _going(self) -> frozenset[str] | Shortage:
-        """Parts for which there is no room in RAM between their stages."""
-        kept: frozenset[str] = frozenset(self.parts) - self.stays
+    def _dropped(self) -> frozenset[str] | Shortage:
+        """Components that RAM cannot hold between their stages."""
+        leaving = frozenset(self.parts) - self.resident
+        if self.machine.unified:
+            return leaving
+        in_ram = leaving
         for part in (None, *reversed(self.parts)):
-            kept -= {part}
-            stage, need = max(((stage, self._ram_need(used, kept)) for stage, used in self.stages), key=lambda x: x[1])
-            if need <= self.ram:
-                return frozenset(self.parts) - self.stays - kept
-        return Shortage(stage, "RAM", need, self.ram)
+            in_ram -= {part}
+            needs = [(self._ram_need(used, in_ram), stage) for stage, used in self.stages]
+            need, stage = max(needs, key=lambda each: each[0])
+            if need <= self.budget.ram:
+                return leaving - in_ram
+        return Shortage(stage, "RAM", need, self.budget.ram)
 
-    def _ram_need(self, part: str, kept: frozenset[str]) -> int:
-        """RAM of a stage beside a device with its own: what is kept, and the stage's part on its way from the file."""
-        return sum(self.weights(other) for other in kept | {part})
+    def _ram_need(self, part: str, in_ram: frozenset[str]) -> int:
+        """RAM of a stage on a device with its own memory: what waits there, and the component read from its file."""
+        return sum(self.weights(other) for other in in_ram | {part})
 
-    def _pins(self, goes: frozenset[str]) -> bool:
-        """Whether RAM has room for the streamed blocks twice."""
-        kept = frozenset(self.parts) - self.stays - goes
-        more = self.streamed * self.model.network.block * self.dtypes.network.itemsize
-        return self.streamed > 0 and max(self._ram_need(part, kept) for part in self.parts) + more <= self.ram
+    def _can_pin(self, dropped: frozenset[str]) -> bool:
+        """Whether RAM can hold the streamed blocks twice."""
+        in_ram = frozenset(self.parts) - self.resident - dropped
+        streamed = self.streaming.streamed
+        more = streamed * self.model.network.block * self.dtypes.network.itemsize
+        return streamed > 0 and max(self._ram_need(part, in_ram) for part in self.parts) + more <= self.budget.ram
 
-    def _stage(self, stage: str, part: str, goes: frozenset[str]) -> StageMemory:
-        need = self.device_need(stage, part, self.stays)
+    def _stage(self, stage: str, part: str, dropped: frozenset[str]) -> StageMemory:
+        need = self.device_need(stage, part, self.resident)
         if self.machine.unified:
             return StageMemory(stage, part, 0, need)
-        return StageMemory(stage, part, need, self._ram_need(part, frozenset(self.parts) - self.stays - goes))
+        in_ram = frozenset(self.parts) - self.resident - dropped
+        return StageMemory(stage, part, need, self._ram_need(part, in_ram))

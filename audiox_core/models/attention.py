@@ -1,4 +1,4 @@
-"""Attention as a function that the models are handed, so that a host can bring its own."""
+"""Attention as a function that the models are given, so that a host can bring its own."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,9 @@ Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tens
 The scale is 1 / sqrt(head_width), and nothing is masked.
 """
 
-
 FEW_QUERIES = 16
-"""Up to so many, PyTorch's fused attention on a CPU, which works on blocks of queries, takes twice the time of plain
-products (Synchformer's attention over time: 8 queries)."""
+"""Up to this many queries, plain products take half the time of PyTorch's fused attention on a CPU, which works on
+blocks of queries (Synchformer's attention over time has 8)."""
 
 
 def sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:

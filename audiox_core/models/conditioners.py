@@ -1,6 +1,7 @@
-"""What AudioX trained on top of the frozen CLIP tower, Synchformer and VAE: the maps to prompt tokens.
+"""The conditioners: what AudioX trained to turn the outputs of CLIP, Synchformer and the VAE into prompt tokens.
 
-Every model has one video conditioner (the first AudioX without Synchformer) and one audio conditioner of three kinds.
+Every model has one video conditioner (the first AudioX's does without Synchformer) and one of three kinds of audio
+conditioner.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ..lengths import PROMPT_SAMPLES
 from .attention import Attention, sdpa, split_heads
 from .learned_tables import rows_of, table
 from .mel import SILENCE, mel_frames
-from .shapes import layer_count
+from .operations import Device, FactoryKwargs, Operations
+from .shapes import LATENT_CHANNELS, TOKEN_WIDTH, layer_count
 
 TEMPORAL_HEAD_WIDTH = 64
 
@@ -26,7 +28,7 @@ TEMPORAL_HEAD_WIDTH = 64
 class VideoSizes:
     """Sizes of the video conditioner; the defaults are the released models'."""
 
-    width: int = 768
+    width: int = TOKEN_WIDTH
     depth: int = 4
     attention_width: int = 1024
     ffn_width: int = 3072
@@ -72,9 +74,9 @@ class VideoSizes:
 class TemporalLayer(nn.Module):
     """Pre-norm transformer layer over the frames of one CLIP token."""
 
-    def __init__(self, sizes: VideoSizes, *, operations, dtype, device) -> None:
+    def __init__(self, sizes: VideoSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device) -> None:
         super().__init__()
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.heads = sizes.heads
         self.attn_norm = operations.LayerNorm(sizes.width, **factory)
         self.to_qkv = operations.Linear(sizes.width, 3 * sizes.attention_width, bias=False, **factory)
@@ -92,18 +94,20 @@ class TemporalLayer(nn.Module):
 def project_rows(x: Tensor, proj: nn.Module) -> Tensor:
     """(B, rows, width) -> (B, tokens, width) through a map of rows to tokens.
 
-    Both reshapes take the elements in memory order where a transposition was meant; upstream trained with it.
+    Both reshapes take the elements in memory order where a transposition was meant; the weights were trained with it.
     """
     batch, rows, width = x.shape
     return proj(x.reshape(batch, width, rows)).reshape(batch, -1, width)
 
 
 class VideoConditioner(nn.Module):
-    """CLIP tokens of 50 frames, and Synchformer features of 10 s where the model has them, become 128 tokens."""
+    """Turns CLIP tokens of 50 frames, and Synchformer features of 10 s where the model has them, into 128 tokens."""
 
-    def __init__(self, sizes: VideoSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(
+        self, sizes: VideoSizes, operations: Operations = nn, dtype: torch.dtype | None = None, device: Device = None
+    ) -> None:
         super().__init__()
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.sizes = sizes
         self.empty_tokens = table(sizes.tokens, sizes.width, operations=operations, device=device)
         self.position_embedding = table(sizes.frames, sizes.width, operations=operations, device=device)
@@ -123,30 +127,32 @@ class VideoConditioner(nn.Module):
             x = layer(x, attention)
         return self.norm(x).unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, -1, width)
 
-    def check(self, name: str, given: Tensor | None, rows: int) -> None:
+    def checked(self, name: str, features: Tensor | None, rows: int) -> Tensor:
+        """The features of an encoder, if they are there and have the shape (B, rows, width)."""
         expected = (rows, self.sizes.width)
-        if given is None:
+        if features is None:
             raise AudioXError(f"The video prompt has no {name}, which this model needs: encode the video for it.")
-        if tuple(given.shape[1:]) != expected:
+        if tuple(features.shape[1:]) != expected:
             raise AudioXError(
-                f"The {name} have the shape {list(given.shape)}, expected [batch, {expected[0]}, {expected[1]}]: "
-                "encode the video with the encoders that belong to this checkpoint."
+                f"The {name} have the shape {list(features.shape)}, expected [batch, {expected[0]}, {expected[1]}]: "
+                "encode the video with this checkpoint's encoders."
             )
+        return features
 
     def forward(self, clip_tokens: Tensor, sync_features: Tensor | None = None, attention: Attention = sdpa) -> Tensor:
         """clip_tokens (B, frames * tokens, width), sync_features (B, sync_rows, width) -> (B, tokens, width).
 
-        A model without Synchformer leaves sync_features out of account.
+        A model without Synchformer ignores sync_features.
         """
-        self.check("CLIP tokens", clip_tokens, self.sizes.clip_rows)
-        seen = project_rows(self.temporal(clip_tokens, attention), self.proj)
+        clip_tokens = self.checked("CLIP tokens", clip_tokens, self.sizes.clip_rows)
+        tokens = project_rows(self.temporal(clip_tokens, attention), self.proj)
         if not self.sizes.sync_rows:
-            return seen
-        self.check("synchronisation features", sync_features, self.sizes.sync_rows)
-        return seen + rows_of(self.sync_weight, seen) * project_rows(sync_features.to(seen), self.proj_sync)
+            return tokens
+        sync = self.checked("synchronisation features", sync_features, self.sizes.sync_rows).to(tokens)
+        return tokens + rows_of(self.sync_weight, tokens) * project_rows(sync, self.proj_sync)
 
     def absent(self, like: Tensor) -> Tensor:
-        """Tokens (1, tokens, width) of no video, in the type of a tensor: learned ones."""
+        """Learned tokens (1, tokens, width) that stand for no video, in the type of a tensor."""
         return rows_of(self.empty_tokens, like)[None]
 
 
@@ -154,8 +160,8 @@ class VideoConditioner(nn.Module):
 class AudioSizes:
     """Sizes of the audio conditioner; the defaults are the released models'."""
 
-    width: int = 768
-    latent_channels: int = 64
+    width: int = TOKEN_WIDTH
+    latent_channels: int = LATENT_CHANNELS
     latent_length: int = 215
     tokens: int = 128
 
@@ -173,15 +179,17 @@ class AudioSizes:
 
 
 class AudioConditioner(nn.Module):
-    """The VAE latent of a 10 s prompt becomes 128 tokens: AudioX-MAF-MMDiT and Turbo.
+    """Turns the VAE latent of a 10 s prompt into 128 tokens: AudioX-MAF-MMDiT and Turbo.
 
     An absent prompt is encoded silence, not zeros. Its VAE mean and deviation are constants of the checkpoint and
-    are kept beside the weights, so that no VAE need run for them.
+    are kept beside the weights, so that the VAE need not run for them.
     """
 
-    def __init__(self, sizes: AudioSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(
+        self, sizes: AudioSizes, operations: Operations = nn, dtype: torch.dtype | None = None, device: Device = None
+    ) -> None:
         super().__init__()
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         shape = (sizes.latent_channels, sizes.latent_length)
         self.sizes = sizes
         self.silence_mean = nn.Parameter(torch.empty(shape, dtype=torch.float32, device=device))
@@ -192,15 +200,15 @@ class AudioConditioner(nn.Module):
     def silence(self) -> Tensor:
         """Latent of an absent prompt (1, latent_channels, latent_length), in float32.
 
-        Upstream draws new VAE noise for it in every run. Here the draw is fixed, so that a seed means one sound
-        whatever else a batch holds.
+        The official code draws new VAE noise for it in every run. Here the draw is fixed, so that a seed gives the
+        same sound whatever else the batch holds.
         """
         shape = (1, self.sizes.latent_channels, self.sizes.latent_length)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         return self.silence_mean + self.silence_std * noise.to(self.silence_std)
 
     def absent(self, like: Tensor) -> Tensor:
-        """Tokens (1, tokens, width) of no sound, in the type of a tensor: those of silence."""
+        """Tokens (1, tokens, width) that stand for no sound, in the type of a tensor: those of silence."""
         return self(self.silence().to(like))
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -210,6 +218,7 @@ class AudioConditioner(nn.Module):
 
 
 def check_latent(latent: Tensor, channels: int, length: int) -> None:
+    """AudioXError for an audio prompt that isn't a VAE latent of 10 s."""
     if tuple(latent.shape[1:]) != (channels, length):
         raise AudioXError(
             f"The audio prompt has the shape {list(latent.shape)}, expected a VAE latent [batch, {channels}, "
@@ -221,8 +230,8 @@ def check_latent(latent: Tensor, channels: int, length: int) -> None:
 class FrameAudioSizes:
     """Sizes of the first AudioX's audio conditioner; the defaults are the released model's."""
 
-    width: int = 768
-    latent_channels: int = 64
+    width: int = TOKEN_WIDTH
+    latent_channels: int = LATENT_CHANNELS
     tokens: int = 215
 
     @property
@@ -238,16 +247,22 @@ class FrameAudioSizes:
 
 
 class FrameAudioConditioner(nn.Module):
-    """Each latent frame of a 10 s prompt becomes one token; no prompt has tokens of its own: the first AudioX."""
+    """Turns each latent frame of a 10 s prompt into one token; an absent prompt has learned ones: the first AudioX."""
 
-    def __init__(self, sizes: FrameAudioSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(
+        self,
+        sizes: FrameAudioSizes,
+        operations: Operations = nn,
+        dtype: torch.dtype | None = None,
+        device: Device = None,
+    ) -> None:
         super().__init__()
         self.sizes = sizes
         self.empty_tokens = table(sizes.tokens, sizes.width, operations=operations, device=device)
         self.proj_out = operations.Linear(sizes.latent_channels, sizes.width, dtype=dtype, device=device)
 
     def absent(self, like: Tensor) -> Tensor:
-        """Tokens (1, tokens, width) of no sound, in the type of a tensor: learned ones."""
+        """Learned tokens (1, tokens, width) that stand for no sound, in the type of a tensor."""
         return rows_of(self.empty_tokens, like)[None]
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -260,7 +275,7 @@ class FrameAudioConditioner(nn.Module):
 class MelAudioSizes:
     """Sizes of AudioX-MAF's audio conditioner; the defaults are the released model's."""
 
-    width: int = 768
+    width: int = TOKEN_WIDTH
     mels: int = 256
 
     @property
@@ -281,15 +296,17 @@ class MelAudioSizes:
 
 
 class MelAudioConditioner(nn.Module):
-    """Each frame of a log mel spectrogram becomes one token, also those of silence: AudioX-MAF."""
+    """Turns each frame of a log mel spectrogram into one token, those of silence too: AudioX-MAF."""
 
-    def __init__(self, sizes: MelAudioSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(
+        self, sizes: MelAudioSizes, operations: Operations = nn, dtype: torch.dtype | None = None, device: Device = None
+    ) -> None:
         super().__init__()
         self.sizes = sizes
         self.proj_mel = operations.Linear(sizes.mels, sizes.width, dtype=dtype, device=device)
 
     def absent(self, like: Tensor) -> Tensor:
-        """Tokens (1, tokens, width) of no sound, in the type of a tensor: those of 10 s of silence."""
+        """Tokens (1, tokens, width) that stand for no sound, in the type of a tensor: those of 10 s of silence."""
         silence = like.new_full((1, self.sizes.mels, 1), SILENCE)
         return self(silence).expand(-1, self.sizes.tokens, -1)
 
@@ -298,6 +315,6 @@ class MelAudioConditioner(nn.Module):
         if mel.ndim != 3 or mel.shape[1] != self.sizes.mels:
             raise AudioXError(
                 f"The audio prompt has the shape {list(mel.shape)}, expected a log mel spectrogram [batch, "
-                f"{self.sizes.mels}, frames]: encode it for this model, AudioX-MAF, not for another."
+                f"{self.sizes.mels}, frames]: encode the sound again with this model, AudioX-MAF, not with another."
             )
         return self.proj_mel(mel.transpose(1, 2))

@@ -1,13 +1,14 @@
 """The diffusion transformer of AudioX (arXiv 2503.10522) and AudioX-MAF: Stable Audio Open's, with prompts as context.
 
 A sequence of one time token and one token per latent frame attends to itself and to the prompt's tokens. The prompt
-does not change during a run, so what the layers' cross-attention makes of it is computed once: `prepare`.
+does not change during a run, so the keys and values of the layers' cross-attention are computed once: `prepare`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,8 @@ from ..lengths import LATENT_FRAMES
 from .attention import Attention, sdpa, split_heads
 from .latent_transformer import LatentTransformer, row_per_sound, sounds_per_prompt
 from .onednn import with_onednn
-from .shapes import layer_count
+from .operations import Device, FactoryKwargs, Operations
+from .shapes import LATENT_CHANNELS, TOKEN_WIDTH, layer_count
 
 HEAD_WIDTH = 64
 ROTARY_WIDTH = 32
@@ -33,15 +35,15 @@ class DiTSizes:
     width: int = 1536
     depth: int = 24
     ffn_width: int = 6144
-    latent_channels: int = 64
-    context_width: int = 768
+    latent_channels: int = LATENT_CHANNELS
+    context_width: int = TOKEN_WIDTH
     time_features: int = 128
 
     def __post_init__(self) -> None:
         if self.width % HEAD_WIDTH or self.context_width % HEAD_WIDTH or self.heads % self.context_heads:
             raise AudioXError(
                 f"The transformer has width {self.width} and prompt tokens of width {self.context_width}, expected "
-                f"multiples of {HEAD_WIDTH}, the first one of the second."
+                f"multiples of {HEAD_WIDTH}, the first a multiple of the second."
             )
 
     @property
@@ -91,10 +93,10 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
 class Layer(nn.Module):
     """Pre-norm transformer layer: attention to itself, attention to the prompt, gated feed-forward."""
 
-    def __init__(self, sizes: DiTSizes, *, operations, dtype, device) -> None:
+    def __init__(self, sizes: DiTSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device) -> None:
         super().__init__()
         width = sizes.width
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.heads, self.context_heads = sizes.heads, sizes.context_heads
         self.attn_norm = operations.LayerNorm(width, **factory)
         self.qkv = operations.Linear(width, 3 * width, bias=False, **factory)
@@ -120,7 +122,7 @@ class Layer(nn.Module):
         k, v = shared.unbind(1)
         return self.cross_out(attention(split_heads(self.cross_q(x), self.heads), k, v, self.heads))
 
-    def forward(self, h: Tensor, keys_values: Tensor, table, attention: Attention) -> Tensor:
+    def forward(self, h: Tensor, keys_values: Tensor, table: tuple[Tensor, Tensor], attention: Attention) -> Tensor:
         """One layer: h (B, 1 + L, width), keys_values (B, 2, context_heads, N, HEAD_WIDTH)."""
         h = h + self.attend(self.attn_norm(h), table, attention)
         h = h + self.attend_to_prompt(self.cross_norm(h), keys_values, attention)
@@ -131,10 +133,13 @@ class Layer(nn.Module):
 class DiT(LatentTransformer):
     """Predicts v of a latent at a time: z_t = cos(a) * sound + sin(a) * noise at the angle a = t pi / 2, v = dz/da."""
 
-    def __init__(self, sizes: DiTSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(
+        self, sizes: DiTSizes, operations: Operations = nn, dtype: torch.dtype | None = None, device: Device = None
+    ) -> None:
         super().__init__(sizes, operations, dtype, device)
+        self.sizes = sizes
         width = sizes.context_width
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         # No biases: a prompt of zeros stays zero through the keys and values, and adds nothing.
         self.context_embed = nn.Sequential(
             operations.Linear(width, width, bias=False, **factory),
@@ -145,7 +150,7 @@ class DiT(LatentTransformer):
 
     @with_onednn
     def prepare(self, context: Tensor) -> Tensor:
-        """Keys and values that every layer draws from the prompt, once per run.
+        """Keys and values of the prompt for every layer, computed once per run.
 
         context (C, N, context_width) -> (C, depth, 2, context_heads, N, HEAD_WIDTH): with AudioX-MAF's 1979 tokens
         17 % of an evaluation's arithmetic, 292 MB a prompt in float32.
@@ -153,11 +158,12 @@ class DiT(LatentTransformer):
         context = self.context_embed(context)
         shape = (context.shape[0], len(self.layers), 2, self.sizes.context_heads, context.shape[1], HEAD_WIDTH)
         out = context.new_empty(shape)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(cast("Iterable[Layer]", self.layers)):
             out[:, i] = layer.keys_values(context)
         return out
 
     def check_latent(self, x: Tensor) -> None:
+        """AudioXError for a latent with another number of channels."""
         channels = self.sizes.latent_channels
         if x.ndim != 3 or x.shape[1] != channels:
             raise AudioXError(
@@ -169,7 +175,7 @@ class DiT(LatentTransformer):
     def forward(self, x: Tensor, t: Tensor, prepared: Tensor, attention: Attention = sdpa) -> Tensor:
         """v (B, latent_channels, L) of the latent x, same shape, at the times t (B,) in 0..1; any length L.
 
-        prepared (C, ...) comes from `prepare`; B is a multiple of C, and each of its rows serves B / C consecutive
+        prepared (C, ...) comes from `prepare`; B is a multiple of C, and each row of it serves B / C consecutive
         items of the batch.
         """
         self.check_latent(x)

@@ -1,6 +1,6 @@
 """The frozen encoders that other libraries implement: CLIP's vision tower and T5, from `transformers`.
 
-Models are built without memory and take the given tensors as their weights, so nothing is allocated or initialised
+Models are built on the meta device and take the given tensors as their weights, so nothing is allocated or initialised
 twice. `transformers` is imported where a model is built, `tokenizers` where a text is tokenized.
 """
 
@@ -9,23 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import AudioXError
 from .onednn import with_onednn
-from .shapes import layer_count
+from .shapes import TOKEN_WIDTH, layer_count
 
 CLIP_HEAD_WIDTH = 64
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+CLIP_BATCH = 10
+"""Frames that the CLIP tower is given in one call: few enough for progress and interrupts, enough for the kernels."""
+
 TOWER = "vision_model."
 """Prefix of the tower's names in released files and transformers 4; transformers 5 drops it from the bare tower."""
 
 TEXT_TOKENS = 128
-"""Token ids of a prompt, the closing one included."""
+"""Token ids of a prompt, including the closing one."""
+
+CLIP_BATCH = 10
+"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
 
 END_TOKEN = "</s>"
 
@@ -34,7 +41,7 @@ END_TOKEN = "</s>"
 class ClipSizes:
     """Sizes of a CLIP vision tower; the defaults are ViT-B/32."""
 
-    width: int = 768
+    width: int = TOKEN_WIDTH
     depth: int = 12
     ffn_width: int = 3072
     patch_size: int = 32
@@ -72,7 +79,7 @@ class ClipSizes:
 class T5Sizes:
     """Sizes of a T5 v1.0 encoder; the defaults are t5-base."""
 
-    width: int = 768
+    width: int = TOKEN_WIDTH
     depth: int = 12
     heads: int = 12
     head_width: int = 64
@@ -103,8 +110,8 @@ def normalise_clip(frames: Tensor) -> Tensor:
     return (frames / 255 - mean) / std
 
 
-def transformers_module():
-    """The `transformers` package; one sentence when it is missing."""
+def transformers_module() -> ModuleType:
+    """The `transformers` package; AudioXError when it is missing."""
     try:
         import transformers
     except ImportError as error:
@@ -113,10 +120,10 @@ def transformers_module():
 
 
 def build_clip(sizes: ClipSizes, state_dict: Mapping[str, Tensor]) -> nn.Module:
-    """A CLIP vision tower that holds the given tensors.
+    """A CLIP vision tower with the given tensors as its weights.
 
-    state_dict: native names, with or without the prefix `vision_model.`. What follows the last hidden state (the
-    last norm) is left out and may be missing. AudioXError when any other tensor is missing, unknown or misshapen.
+    state_dict: native names, with or without the prefix `vision_model.`. The norm after the last hidden state is left
+    out, and its tensors may be missing. AudioXError when any other tensor is missing, unknown or misshapen.
     """
     transformers = transformers_module()
     config = transformers.CLIPVisionConfig(
@@ -143,7 +150,7 @@ def build_clip(sizes: ClipSizes, state_dict: Mapping[str, Tensor]) -> nn.Module:
 
 
 def build_t5(sizes: T5Sizes, state_dict: Mapping[str, Tensor]) -> nn.Module:
-    """A T5 encoder that holds the given tensors (native names; `encoder.embed_tokens.weight` may be there too).
+    """A T5 encoder with the given tensors as its weights, by native name (`encoder.embed_tokens.weight` is accepted).
 
     AudioXError when a tensor is missing, unknown or misshapen.
     """
@@ -174,8 +181,8 @@ def build_t5(sizes: T5Sizes, state_dict: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
-def fill(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
-    """Make the tensors the model's weights, all of them and no others."""
+def fill(model: nn.Module, weights: Mapping[str, Tensor], title: str) -> None:
+    """Make the tensors the model's weights; AudioXError unless they are exactly those that it has."""
     expected = model.state_dict()
     wrong = [f"{name} is missing" for name in expected if name not in weights]
     wrong += [f"{name} is unknown" for name in weights if name not in expected]
@@ -185,7 +192,7 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
         if name in expected and x.shape != expected[name].shape
     ]
     if wrong:
-        raise AudioXError(f"The weights of the {what} do not fit: {'; '.join(wrong[:3])} ({len(wrong)} in all).")
+        raise AudioXError(f"The weights of the {title} do not fit: {'; '.join(wrong[:3])} ({len(wrong)} in all).")
     model.load_state_dict(weights, strict=True, assign=True)
     model.eval().requires_grad_(False)
 
@@ -196,7 +203,7 @@ def encode_clip(
     model: nn.Module,
     frames: Tensor,
     *,
-    frames_per_call: int = 10,
+    frames_per_call: int = CLIP_BATCH,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """CLIP tokens (1, N * tokens per frame, width) of uint8 frames (N, 3, 224, 224), frame after frame.
@@ -205,20 +212,20 @@ def encode_clip(
     stop.
     """
     dtype = next(model.parameters()).dtype
-    out = []
+    tokens = []
     done = 0
     for batch in frames.split(frames_per_call):
-        out.append(model(pixel_values=normalise_clip(batch).to(dtype)).last_hidden_state)
+        tokens.append(model(pixel_values=normalise_clip(batch).to(dtype)).last_hidden_state)
         done += len(batch)
         if progress is not None:
             progress(done, len(frames))
-    return torch.cat(out).flatten(0, 1)[None]
+    return torch.cat(tokens).flatten(0, 1)[None]
 
 
 def tokenize(tokenizer_json: bytes, text: str, length: int = TEXT_TOKENS) -> tuple[Tensor, Tensor, str]:
-    """T5 ids and mask, each (1, length) int64, and the end of the text that did not fit ('' when all did).
+    """T5 ids and mask, each (1, length) int64, and the end of the text that did not fit ('' when all of it did).
 
-    tokenizer_json: the bytes of Hugging Face's `tokenizer.json`. `</s>` always closes the ids, padding is 0.
+    tokenizer_json: the bytes of Hugging Face's `tokenizer.json`. `</s>` always closes the ids; padding is 0.
     """
     try:
         from tokenizers import Tokenizer
@@ -230,18 +237,18 @@ def tokenize(tokenizer_json: bytes, text: str, length: int = TEXT_TOKENS) -> tup
     end = tokenizer.token_to_id(END_TOKEN)
     if end is None:
         raise AudioXError(f"The tokenizer has no token {END_TOKEN}; expected the tokenizer.json of T5.")
-    pieces = tokenizer.encode(text, add_special_tokens=False)
-    kept = pieces.ids[: length - 1]
-    dropped = text[pieces.offsets[len(kept)][0] :].strip() if len(pieces.ids) > len(kept) else ""
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    count = min(len(encoding.ids), length - 1)
+    dropped = text[encoding.offsets[count][0] :].strip() if len(encoding.ids) > count else ""
     ids = torch.zeros(1, length, dtype=torch.int64)
-    ids[0, : len(kept) + 1] = torch.tensor([*kept, end])
-    mask = (torch.arange(length) <= len(kept)).to(torch.int64)[None]
+    ids[0, : count + 1] = torch.tensor([*encoding.ids[:count], end])
+    mask = (torch.arange(length) <= count).to(torch.int64)[None]
     return ids, mask, dropped
 
 
 @torch.no_grad()
 @with_onednn
 def encode_text(model: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
-    """T5's tokens (B, length, width) of ids and mask (B, length), zero where the mask is."""
+    """T5's tokens (B, length, width) of ids and mask (B, length); they are zero where the mask is."""
     out = model(input_ids=ids, attention_mask=mask).last_hidden_state
     return out * mask[..., None].to(out.dtype)

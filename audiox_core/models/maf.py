@@ -1,7 +1,7 @@
 """Multimodal adaptive fusion: the block that weighs text, video and audio prompts against each other.
 
-Upstream named the parameters for the order video, text, audio but calls the block with text, video, audio. The
-released weights were trained that way; names here say what each parameter serves.
+The official code names the parameters for the order video, text, audio but calls the block with text, video, audio.
+The released weights were trained that way; the names here say which modality each parameter acts on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..errors import AudioXError
 from .attention import Attention, sdpa, split_heads
 from .learned_tables import rows_of, table
-from .shapes import layer_count
+from .operations import Device, FactoryKwargs, Operations
+from .shapes import TOKEN_WIDTH, layer_count
 
 HEAD_WIDTH = 32
 MODALITIES = ("text", "video", "audio")
@@ -26,10 +27,10 @@ MODALITIES = ("text", "video", "audio")
 class MAFSizes:
     """Sizes of the fusion block; the defaults are the released models'."""
 
-    width: int = 768
+    width: int = TOKEN_WIDTH
     depth: int = 8
     ffn_width: int = 3072
-    gate_width: int = 768
+    gate_width: int = TOKEN_WIDTH
     experts: int = 192
 
     def __post_init__(self) -> None:
@@ -59,14 +60,14 @@ class MAFSizes:
 class MultiheadAttention(nn.Module):
     """Attention with one stacked projection for queries, keys and values, as the checkpoint stores it."""
 
-    def __init__(self, width: int, *, operations, dtype, device) -> None:
+    def __init__(self, width: int, *, operations: Operations, dtype: torch.dtype | None, device: Device) -> None:
         super().__init__()
         self.heads = width // HEAD_WIDTH
         self.in_proj = operations.Linear(width, 3 * width, dtype=dtype, device=device)
         self.out_proj = operations.Linear(width, width, dtype=dtype, device=device)
 
     def forward(self, query: Tensor, source: Tensor, attention: Attention) -> Tensor:
-        """query (B, N, width) looks at source (B, M, width)."""
+        """query (B, N, width) attends to source (B, M, width)."""
         width = query.shape[-1]
         if query is source:
             q, k, v = self.in_proj(query).chunk(3, dim=-1)
@@ -81,9 +82,9 @@ class MultiheadAttention(nn.Module):
 class FusionLayer(nn.Module):
     """Pre-norm transformer encoder layer."""
 
-    def __init__(self, sizes: MAFSizes, *, operations, dtype, device) -> None:
+    def __init__(self, sizes: MAFSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device) -> None:
         super().__init__()
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.self_attn = MultiheadAttention(sizes.width, operations=operations, **factory)
         self.linear1 = operations.Linear(sizes.width, sizes.ffn_width, **factory)
         self.linear2 = operations.Linear(sizes.ffn_width, sizes.width, **factory)
@@ -97,12 +98,14 @@ class FusionLayer(nn.Module):
 
 
 class MAF(nn.Module):
-    """Shifts all tokens of each modality by one vector that a group of experts drew from all three."""
+    """Shifts all tokens of each modality by one vector, which a group of experts computes from all three."""
 
-    def __init__(self, sizes: MAFSizes, operations=nn, dtype=None, device=None) -> None:
+    def __init__(
+        self, sizes: MAFSizes, operations: Operations = nn, dtype: torch.dtype | None = None, device: Device = None
+    ) -> None:
         super().__init__()
         width = sizes.width
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.sizes = sizes
         self.experts = table(sizes.experts, width, operations=operations, device=device)
         for name in MODALITIES:
@@ -118,7 +121,7 @@ class MAF(nn.Module):
         self.layers = nn.ModuleList(FusionLayer(sizes, operations=operations, **factory) for _ in range(sizes.depth))
 
     def forward(self, text: Tensor, video: Tensor, audio: Tensor, attention: Attention = sdpa) -> Tensor:
-        """Tokens (B, N, width) of each modality, N its own -> context (B, all N, width): text, video, audio."""
+        """Tokens (B, N, width) of each modality, N may differ -> context (B, all N, width): text, video, audio."""
         groups = (text, video, audio)
         gates = torch.sigmoid(self.gating_network(torch.cat([g.mean(dim=1) for g in groups], dim=-1)))  # (B, 3)
         source = torch.cat([g * gates[:, i, None, None] for i, g in enumerate(groups)], dim=1)  # (B, all N, width)

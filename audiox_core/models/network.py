@@ -1,6 +1,6 @@
-"""Everything that a model trained, as one: conditioners, fusion, transformer.
+"""The trained part of a model: conditioners, fusion, transformer.
 
-The frozen encoders (T5, CLIP, Synchformer, VAE) stand outside; their outputs come in as tensors. `context` and
+The frozen encoders (T5, CLIP, Synchformer, VAE) are not part of it; their outputs come in as tensors. `context` and
 `prepare` run once per prompt, `forward` once per step. There are three architectures, which the sizes tell apart:
 
     MMDIT     AudioX-Turbo, its teacher AudioX-Base, AudioX-MAF-MMDiT   fusion, modulated transformer
@@ -35,6 +35,7 @@ from .encoders import TEXT_TOKENS
 from .maf import MAF, MAFSizes
 from .mmdit import MMDiT, MMDiTSizes
 from .onednn import with_onednn
+from .operations import Device, Operations
 from .shapes import under
 
 _MODULES = {
@@ -44,7 +45,7 @@ _MODULES = {
     FrameAudioSizes: FrameAudioConditioner,
     MelAudioSizes: MelAudioConditioner,
 }
-"""The module that sizes describe."""
+"""The module that each kind of sizes describes."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,17 @@ class NetworkSizes:
     audio: AudioSizes | FrameAudioSizes | MelAudioSizes = field(default_factory=AudioSizes)
 
     def __post_init__(self) -> None:
-        parts = [part for part in (self.maf, self.video, self.audio) if part is not None]
-        widths = {self.transformer.context_width, *(part.width for part in parts)}
+        widths = {self.transformer.context_width, self.video.width, self.audio.width}
+        if self.maf is not None:
+            widths.add(self.maf.width)
         if len(widths) > 1:
-            raise AudioXError(f"The prompt tokens have the widths {sorted(widths)} in different parts, expected one.")
+            raise AudioXError(
+                f"The prompt tokens have the widths {sorted(widths)} in different components, expected one width."
+            )
 
     @property
     def text_tokens(self) -> int:
-        """Tokens of the text: as many as T5 gives, or, where their number is fixed, what video and audio leave."""
+        """Tokens of the text: as many as T5 gives, or, where the total is fixed, what video and audio leave."""
         if isinstance(self.transformer, DiTSizes):
             return TEXT_TOKENS
         return self.transformer.context_tokens - self.video.tokens - self.audio.tokens
@@ -77,12 +81,12 @@ class NetworkSizes:
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetworkSizes:
         """Sizes from native names and shapes."""
-        kind = RELEASED_SIZES[architecture_of(shapes)]
+        released = RELEASED_SIZES[architecture_of(shapes)]
         return cls(
-            transformer=type(kind.transformer).from_shapes(under(shapes, "transformer.")),
-            maf=kind.maf and MAFSizes.from_shapes(under(shapes, "maf.")),
+            transformer=type(released.transformer).from_shapes(under(shapes, "transformer.")),
+            maf=MAFSizes.from_shapes(under(shapes, "maf.")) if released.maf else None,
             video=VideoSizes.from_shapes(under(shapes, "video.")),
-            audio=type(kind.audio).from_shapes(under(shapes, "audio.")),
+            audio=type(released.audio).from_shapes(under(shapes, "audio.")),
         )
 
 
@@ -95,7 +99,7 @@ RELEASED_SIZES = {
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """One of `variants.ARCHITECTURES`, told from the network's native names."""
+    """One of `variants.ARCHITECTURES`, from the network's native names."""
     names = list(names)
     if not any(name.startswith(("transformer.layers.0.cross_", "transformer.context_embed.")) for name in names):
         return MMDIT
@@ -103,9 +107,16 @@ def architecture_of(names: Iterable[str]) -> str:
 
 
 class AudioXNetwork(nn.Module):
-    """The trained network of any AudioX model; the sizes say of what it is made."""
+    """The trained network of any AudioX model; its sizes say which modules it has."""
 
-    def __init__(self, sizes: NetworkSizes, operations=nn, dtype=None, device=None, prompt_operations=None) -> None:
+    def __init__(
+        self,
+        sizes: NetworkSizes,
+        operations: Operations = nn,
+        dtype: torch.dtype | None = None,
+        device: Device = None,
+        prompt_operations: Operations | None = None,
+    ) -> None:
         """prompt_operations: layers of everything before the transformer, where they differ from `operations`."""
         super().__init__()
         prompt_operations = prompt_operations or operations
@@ -116,7 +127,7 @@ class AudioXNetwork(nn.Module):
         self.audio = _MODULES[type(sizes.audio)](sizes.audio, prompt_operations, dtype, device)
 
     def pad_text(self, text: Tensor) -> Tensor:
-        """Text tokens cut or padded with zeros to the length that the context has for them."""
+        """Text tokens, cut or padded with zeros to the number that the context has for them."""
         width = self.sizes.transformer.context_width
         if text.ndim != 3 or text.shape[-1] != width:
             raise AudioXError(
@@ -138,8 +149,8 @@ class AudioXNetwork(nn.Module):
         """The prompt (B, context_tokens, width) from encoder outputs.
 
         text (B, up to 128, width) from T5; clip_tokens (B, frames * tokens, width) with sync_features (B, 240,
-        width), or neither without a video; audio as the audio conditioner takes it, a VAE latent (B, channels, 215)
-        or a log mel spectrogram (B, mels, frames), or None without an audio prompt.
+        width), or neither without a video; audio in the form that the audio conditioner takes, a VAE latent
+        (B, channels, 215) or a log mel spectrogram (B, mels, frames), or None without an audio prompt.
         """
         text = self.pad_text(text)
         if clip_tokens is None:
@@ -150,7 +161,9 @@ class AudioXNetwork(nn.Module):
         batch = max(text.shape[0], video.shape[0], audio.shape[0])
         text, video, audio = (x.expand(batch, -1, -1) for x in (text, video, audio))
         if self.maf is None:
-            return torch.cat((video, text, audio), dim=1)  # the fusion block puts text first, the first AudioX video
+            return torch.cat(
+                (video, text, audio), dim=1
+            )  # the fusion block puts the text first, the first AudioX the video
         return self.maf(text, video, audio, attention)
 
     def null_context(self, batch: int, like: Tensor) -> Tensor:
@@ -159,7 +172,7 @@ class AudioXNetwork(nn.Module):
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
     def prepare(self, context: Tensor) -> Tensor:
-        """What the transformer draws from a prompt for a whole run; see `MMDiT.prepare`, `DiT.prepare`."""
+        """What the transformer computes from a prompt once per run; see `MMDiT.prepare`, `DiT.prepare`."""
         return self.transformer.prepare(context)
 
     def forward(self, x: Tensor, t: Tensor, prepared: Tensor, attention: Attention = sdpa) -> Tensor:

@@ -1,8 +1,14 @@
-"""Reading a model's sizes off the names and shapes of its weights."""
+"""Sizes that the models share, and how a model's own are read off the names and shapes of its weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+LATENT_CHANNELS = 64
+"""Channels of the released VAE's latent."""
+
+TOKEN_WIDTH = 768
+"""Width of the prompt's tokens, and so of every encoder and conditioner that gives them."""
 
 
 def layer_count(names: Mapping[str, object], prefix: str) -> int:
@@ -12,5 +18,5 @@ def layer_count(names: Mapping[str, object], prefix: str) -> int:
 
 
 def under(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, tuple[int, ...]]:
-    """The entries below a prefix, with the prefix taken off."""
+    """The entries below a prefix, with the prefix removed."""
     return {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}

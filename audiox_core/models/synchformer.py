@@ -1,4 +1,4 @@
-"""Synchformer's visual branch: what happens when in a video (arXiv 2401.16423).
+"""Synchformer's visual branch: features of what happens when in a video (arXiv 2401.16423).
 
 A Motionformer with divided space-time attention (arXiv 2106.05392) over segments of 16 frames at 25 a second. Each
 segment is processed alone and gives 8 vectors. Names are those of the released weights, without the branch's prefix.
@@ -18,11 +18,13 @@ from ..errors import AudioXError
 from ..lengths import SEGMENT_STRIDE_FRAMES, segments_from_frames
 from .attention import Attention, sdpa, split_heads
 from .onednn import with_onednn
-from .shapes import layer_count
+from .operations import Device, FactoryKwargs, Operations
+from .shapes import TOKEN_WIDTH, layer_count
 
 HEAD_WIDTH = 64
 NORM_EPS = 1e-6
 CPU_ROWS = 256
+"""Tokens that the feed-forward layers work on at once on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +32,22 @@ class SynchformerSizes:
     """Sizes of Synchformer's visual branch; the defaults are the released model's.
 
     `patch_frames` frames of `patch_size` x `patch_size` pixels make one token; a segment has `times` tokens after
-    each other at each of `places` positions of a square picture.
+    each other at each of `positions` patches of a square picture.
     """
 
-    width: int = 768
+    width: int = TOKEN_WIDTH
     depth: int = 12
     ffn_width: int = 3072
     patch_size: int = 16
     patch_frames: int = 2
     times: int = 8
-    places: int = 196
+    positions: int = 196
 
     def __post_init__(self) -> None:
         if self.width % HEAD_WIDTH:
             raise AudioXError(f"Synchformer's width is {self.width}, expected a multiple of {HEAD_WIDTH}.")
-        if math.isqrt(self.places) ** 2 != self.places:
-            raise AudioXError(f"Synchformer has {self.places} patches per picture, expected a square number.")
+        if math.isqrt(self.positions) ** 2 != self.positions:
+            raise AudioXError(f"Synchformer has {self.positions} patches per picture, expected a square number.")
 
     @property
     def heads(self) -> int:
@@ -59,7 +61,7 @@ class SynchformerSizes:
     @property
     def image_size(self) -> int:
         """Pixels of a picture's side: 224."""
-        return math.isqrt(self.places) * self.patch_size
+        return math.isqrt(self.positions) * self.patch_size
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> SynchformerSizes:
@@ -72,46 +74,61 @@ class SynchformerSizes:
             patch_size=patch_size,
             patch_frames=patch_frames,
             times=shapes["temp_embed"][1],
-            places=shapes["pos_embed"][1] - 1,
+            positions=shapes["pos_embed"][1] - 1,
         )
 
 
 class PatchEmbedding(nn.Module):
-    """Blocks of frames and pixels to tokens: (S, frames, 3, H, W) -> (S, times, places, width)."""
+    """Blocks of frames and pixels to tokens: (S, frames, 3, H, W) -> (S, times, positions, width)."""
 
-    def __init__(self, sizes: SynchformerSizes, *, operations, **factory) -> None:
+    def __init__(
+        self, sizes: SynchformerSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device
+    ) -> None:
         super().__init__()
         kernel = (sizes.patch_frames, sizes.patch_size, sizes.patch_size)
-        self.proj = operations.Conv3d(3, sizes.width, kernel, stride=kernel, **factory)
+        self.proj = operations.Conv3d(3, sizes.width, kernel, stride=kernel, dtype=dtype, device=device)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = self.proj(frames.transpose(1, 2))  # (S, width, times, rows, columns)
-        return x.flatten(3).permute(0, 2, 3, 1)  # (S, times, places, width)
+        return x.flatten(3).permute(0, 2, 3, 1)  # (S, times, positions, width)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, attention: Attention) -> Tensor:
+    """Attention of q (B, L, width) to k and v (B, M, width): (B, L, width)."""
+    return attention(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads), heads)
 
 
 class DividedAttention(nn.Module):
-    """Attention within the times of a place or the places of a time; the class token sees and is seen by all."""
+    """Attention over the times of a position or the positions of a time; the class token sees and is seen by all."""
 
-    def __init__(self, sizes: SynchformerSizes, *, over_time: bool, operations, **factory) -> None:
+    def __init__(
+        self,
+        sizes: SynchformerSizes,
+        *,
+        over_time: bool,
+        operations: Operations,
+        dtype: torch.dtype | None,
+        device: Device,
+    ) -> None:
         super().__init__()
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.heads, self.times, self.over_time = sizes.heads, sizes.times, over_time
         self.qkv = operations.Linear(sizes.width, 3 * sizes.width, **factory)
         self.proj = operations.Linear(sizes.width, sizes.width, **factory)
 
     def groups(self, x: Tensor) -> Tensor:
-        """Patch tokens (S, times * places, width) -> (S, groups, group length, width), and their own inverse."""
+        """Patch tokens (S, times * positions, width) -> (S, groups, group length, width), and their own inverse."""
         x = x.unflatten(1, (self.times, -1))
         return x.transpose(1, 2) if self.over_time else x
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
-        """x (S, 1 + times * places, width), the class token first; the same shape out."""
+        """x (S, 1 + times * positions, width), the class token first; the same shape out."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        summary = attention(*(split_heads(part, self.heads) for part in (q[:, :1], k, v)), self.heads)  # (S, 1, width)
+        summary = attend(q[:, :1], k, v, self.heads, attention)  # (S, 1, width)
         queries = self.groups(q[:, 1:])  # (S, groups, length, width)
         keys, values = (self.with_class(part, queries.shape[1]) for part in (k, v))  # (S, groups, 1 + length, width)
-        mixed = attention(
-            *(split_heads(part.flatten(0, 1), self.heads) for part in (queries, keys, values)), self.heads
-        )  # (S * groups, length, width)
+        flat_keys, flat_values = keys.flatten(0, 1), values.flatten(0, 1)  # (S * groups, 1 + length, width)
+        mixed = attend(queries.flatten(0, 1), flat_keys, flat_values, self.heads, attention)
         mixed = mixed.unflatten(0, queries.shape[:2])
         if self.over_time:
             mixed = mixed.transpose(1, 2)
@@ -123,30 +140,36 @@ class DividedAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, sizes: SynchformerSizes, *, operations, **factory) -> None:
+    """Two maps with gelu in between."""
+
+    def __init__(
+        self, sizes: SynchformerSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device
+    ) -> None:
         super().__init__()
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.fc1 = operations.Linear(sizes.width, sizes.ffn_width, **factory)
         self.fc2 = operations.Linear(sizes.ffn_width, sizes.width, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        # On a CPU in pieces: what is between the two maps then stays in the cache and in memory already mapped.
-        pieces = x.split(CPU_ROWS if x.is_cpu else x.shape[1], dim=1)
-        return torch.cat([self.fc2(F.gelu(self.fc1(piece))) for piece in pieces], dim=1)
+        # In chunks on a CPU: the hidden values then stay in the cache and in memory that is already mapped.
+        chunks = x.split(CPU_ROWS if x.is_cpu else x.shape[1], dim=1)
+        return torch.cat([self.fc2(F.gelu(self.fc1(chunk))) for chunk in chunks], dim=1)
 
 
 class Block(nn.Module):
-    """Attention over time, attention over space, feed-forward; the norms' numbers are the released ones."""
+    """Attention over time, attention over space, feed-forward; the norms are numbered as in the released weights."""
 
-    def __init__(self, sizes: SynchformerSizes, *, operations, **factory) -> None:
+    def __init__(
+        self, sizes: SynchformerSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device
+    ) -> None:
         super().__init__()
-        norm = {"normalized_shape": sizes.width, "eps": NORM_EPS, **factory}
-        factory = {"operations": operations, **factory}
-        self.norm1 = operations.LayerNorm(**norm)
-        self.attn = DividedAttention(sizes, over_time=False, **factory)
-        self.timeattn = DividedAttention(sizes, over_time=True, **factory)
-        self.norm2 = operations.LayerNorm(**norm)
-        self.mlp = MLP(sizes, **factory)
-        self.norm3 = operations.LayerNorm(**norm)
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
+        self.norm1 = operations.LayerNorm(sizes.width, eps=NORM_EPS, **factory)
+        self.attn = DividedAttention(sizes, over_time=False, operations=operations, **factory)
+        self.timeattn = DividedAttention(sizes, over_time=True, operations=operations, **factory)
+        self.norm2 = operations.LayerNorm(sizes.width, eps=NORM_EPS, **factory)
+        self.mlp = MLP(sizes, operations=operations, **factory)
+        self.norm3 = operations.LayerNorm(sizes.width, eps=NORM_EPS, **factory)
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
         x = x + self.timeattn(self.norm3(x), attention)
@@ -155,8 +178,13 @@ class Block(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, sizes: SynchformerSizes, *, operations, **factory) -> None:
+    """Attention of the first token to all of them."""
+
+    def __init__(
+        self, sizes: SynchformerSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device
+    ) -> None:
         super().__init__()
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.heads = sizes.heads
         self.in_proj = operations.Linear(sizes.width, 3 * sizes.width, **factory)
         self.out_proj = operations.Linear(sizes.width, sizes.width, **factory)
@@ -164,27 +192,28 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
         """What the first token of x (B, L, width) gathers: (B, 1, width)."""
         q, k, v = self.in_proj(x).chunk(3, dim=-1)
-        return self.out_proj(attention(*(split_heads(part, self.heads) for part in (q[:, :1], k, v)), self.heads))
+        return self.out_proj(attend(q[:, :1], k, v, self.heads, attention))
 
 
 class SpatialAggregation(nn.Module):
-    """A transformer layer whose class token sums up the places of one time; the other tokens' output is not needed."""
+    """A transformer layer whose class token sums up the positions of one time; the other tokens' output is unused."""
 
-    def __init__(self, sizes: SynchformerSizes, *, operations, **factory) -> None:
+    def __init__(
+        self, sizes: SynchformerSizes, *, operations: Operations, dtype: torch.dtype | None, device: Device
+    ) -> None:
         super().__init__()
-        norm = {"normalized_shape": sizes.width, "eps": NORM_EPS, **factory}
-        bare = {"dtype": factory["dtype"], "device": factory["device"]}
-        self.cls_token = nn.Parameter(torch.empty(1, 1, sizes.width, **bare))
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
+        self.cls_token = nn.Parameter(torch.empty(1, 1, sizes.width, **factory))
         self.self_attn = SelfAttention(sizes, operations=operations, **factory)
         self.linear1 = operations.Linear(sizes.width, sizes.ffn_width, **factory)
         self.linear2 = operations.Linear(sizes.ffn_width, sizes.width, **factory)
-        self.norm1 = operations.LayerNorm(**norm)
-        self.norm2 = operations.LayerNorm(**norm)
+        self.norm1 = operations.LayerNorm(sizes.width, eps=NORM_EPS, **factory)
+        self.norm2 = operations.LayerNorm(sizes.width, eps=NORM_EPS, **factory)
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
-        """(B, places, width) -> (B, width)."""
+        """(B, positions, width) -> (B, width)."""
         token = self.cls_token.to(x).expand(x.shape[0], -1, -1)
-        x = self.norm1(torch.cat((token, x), dim=1))  # (B, 1 + places, width)
+        x = self.norm1(torch.cat((token, x), dim=1))  # (B, 1 + positions, width)
         token = token + self.self_attn(x, attention)
         return (token + self.linear2(F.gelu(self.linear1(self.norm2(token))))).squeeze(1)
 
@@ -193,13 +222,18 @@ class Synchformer(nn.Module):
     """Segments of a video to 8 vectors each."""
 
     def __init__(
-        self, sizes: SynchformerSizes, operations=nn, dtype=None, device=None, attention: Attention = sdpa
+        self,
+        sizes: SynchformerSizes,
+        operations: Operations = nn,
+        dtype: torch.dtype | None = None,
+        device: Device = None,
+        attention: Attention = sdpa,
     ) -> None:
         super().__init__()
-        factory = {"dtype": dtype, "device": device}
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.sizes, self.attention = sizes, attention
         self.cls_token = nn.Parameter(torch.empty(1, 1, sizes.width, **factory))
-        self.pos_embed = nn.Parameter(torch.empty(1, 1 + sizes.places, sizes.width, **factory))
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + sizes.positions, sizes.width, **factory))
         self.temp_embed = nn.Parameter(torch.empty(1, sizes.times, sizes.width, **factory))
         self.patch_embed_3d = PatchEmbedding(sizes, operations=operations, **factory)
         self.blocks = nn.ModuleList(Block(sizes, operations=operations, **factory) for _ in range(sizes.depth))
@@ -207,15 +241,15 @@ class Synchformer(nn.Module):
         self.spatial_attn_agg = SpatialAggregation(sizes, operations=operations, **factory)
 
     def embed(self, frames: Tensor) -> Tensor:
-        """Segments to positioned tokens (S, 1 + times * places, width), the class token first."""
-        patches = self.patch_embed_3d(frames)  # (S, times, places, width)
+        """Segments to positioned tokens (S, 1 + times * positions, width), the class token first."""
+        patches = self.patch_embed_3d(frames)  # (S, times, positions, width)
         positions = self.pos_embed.to(patches)
         patches = patches + positions[:, None, 1:] + self.temp_embed.to(patches)[:, :, None]
         token = self.cls_token.to(patches) + positions[:, :1]
         return torch.cat((token.expand(len(patches), -1, -1), patches.flatten(1, 2)), dim=1)
 
     def patch_features(self, frames: Tensor) -> Tensor:
-        """Segments to normed patch tokens (S, times * places, width), before they are summed up."""
+        """Segments to normed patch tokens (S, times * positions, width), before the aggregation over space."""
         sizes = self.sizes
         expected = (sizes.segment_frames, 3, sizes.image_size, sizes.image_size)
         if frames.ndim != 5 or tuple(frames.shape[1:]) != expected:
@@ -230,7 +264,7 @@ class Synchformer(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Segments (S, 16, 3, 224, 224) in -1..1, 25 frames a second -> features (S, 8, width)."""
-        x = self.patch_features(frames).unflatten(1, (self.sizes.times, -1))  # (S, times, places, width)
+        x = self.patch_features(frames).unflatten(1, (self.sizes.times, -1))  # (S, times, positions, width)
         return self.spatial_attn_agg(x.flatten(0, 1), self.attention).unflatten(0, x.shape[:2])
 
 
@@ -248,22 +282,23 @@ def segments(frames: Tensor, segment_frames: int = 16) -> Tensor:
 
 
 def normalise(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 0..255 -> -1..1."""
+    """uint8 0..255 -> -1..1 in a type."""
     return pixels.to(torch.float32).div_(127.5).sub_(1).to(dtype)
 
 
 def distinct(clip: Tensor) -> tuple[list[int], list[int]]:
-    """(segments that differ from the one before, for each segment its place in that list)."""
-    firsts, places = [], []
+    """(segments that differ from the one before, for each segment its index in that list)."""
+    firsts: list[int] = []
+    indices = []
     for i, segment in enumerate(clip):
         if i == 0 or not torch.equal(segment, clip[firsts[-1]]):
             firsts.append(i)
-        places.append(len(firsts) - 1)
-    return firsts, places
+        indices.append(len(firsts) - 1)
+    return firsts, indices
 
 
 def segments_at_once(device: torch.device) -> int:
-    """How many segments a device is given in one call: a CPU's cache holds no more than one."""
+    """How many segments a device is given in one call; a CPU's cache holds no more than one."""
     return 1 if device.type == "cpu" else 4
 
 
@@ -279,17 +314,18 @@ def encode(
 ) -> Tensor:
     """Features (1, 8 * segments, width) of a clip (N, 3, 224, 224) of uint8 frames at 25 a second.
 
-    Segments that repeat the one before, as in a still image, are computed once, by default `segments_at_once` a call.
-    The pixels are given to the model as `dtype`, by default the type of its weights; a host whose layers cast their
-    weights can choose another. progress(done, total) counts computed segments and may raise to stop.
+    Segments that repeat the one before, as in a static image, are computed once. segments_per_call:
+    `segments_at_once` by default. dtype: the type of the pixels that the model gets, by default that of its weights;
+    a host whose layers cast their weights can choose another. progress(done, total) counts computed segments and may
+    raise to stop.
     """
     clip = segments(frames, model.sizes.segment_frames)
     dtype = dtype or model.temp_embed.dtype
     segments_per_call = segments_per_call or segments_at_once(frames.device)
-    firsts, places = distinct(clip)
+    firsts, indices = distinct(clip)
     features = []
     for start in range(0, len(firsts), segments_per_call):
         features.append(model(normalise(clip[firsts[start : start + segments_per_call]], dtype)))
         if progress is not None:
             progress(min(start + segments_per_call, len(firsts)), len(firsts))
-    return torch.cat(features)[places].flatten(0, 1)[None]  # (1, 8 * segments, width)
+    return torch.cat(features)[indices].flatten(0, 1)[None]  # (1, 8 * segments, width)

@@ -1,10 +1,12 @@
 """The Oobleck autoencoder: 44.1 kHz stereo sound to and from 64 numbers per 2048 samples.
 
-Architecture as in upstream's configuration (AudioX, arXiv 2606.12555; the autoencoder is the one of Stable Audio
-Open, arXiv 2407.14358), with the weight normalisation already folded into plain weights. The layers are run over
-pieces of the time axis with margins as wide as their receptive field: the same numbers up to rounding, a tenth of
-the memory, and intermediate results that stay in the processor's cache.
+Architecture as in the official configuration (AudioX, arXiv 2606.12555; the autoencoder is that of Stable Audio Open,
+arXiv 2407.14358), with the weight normalisation already folded into plain weights. The layers are run over tiles of
+the time axis with margins as wide as their receptive field: the same numbers up to rounding, a tenth of the memory,
+and intermediate results that stay in the processor's cache.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Mapping
@@ -16,6 +18,8 @@ from torch import nn
 
 from ..errors import AudioXError
 from ..lengths import LATENT_FRAMES, PROMPT_SAMPLES
+from .operations import Device, FactoryKwargs, Operations
+from .shapes import LATENT_CHANNELS
 from .tiling import default_tile_size, run_tiled, tile_positions
 
 DILATIONS = (1, 3, 9)
@@ -30,12 +34,12 @@ UNITS_REACH = sum(UNIT_KERNEL // 2 * dilation for dilation in DILATIONS)
 
 @dataclass(frozen=True)
 class VAESizes:
-    """Every size of an Oobleck autoencoder. `widths` are the channels after each block of the encoder."""
+    """Sizes of an Oobleck autoencoder. `widths` are the channels after each block of the encoder."""
 
     channels: int = 128
     widths: tuple[int, ...] = (128, 256, 512, 1024, 2048)
     strides: tuple[int, ...] = (2, 4, 4, 8, 8)
-    latent_channels: int = 64
+    latent_channels: int = LATENT_CHANNELS
     audio_channels: int = 2
 
     def __post_init__(self) -> None:
@@ -66,15 +70,15 @@ class VAESizes:
         return reach + UNIT_KERNEL // 2
 
     @classmethod
-    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> "VAESizes":
-        """Read the sizes off the shapes of a folded state dict; AudioXError when it is no Oobleck autoencoder."""
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> VAESizes:
+        """Sizes from the shapes of a folded state dict; AudioXError when it isn't an Oobleck autoencoder."""
         blocks = 0
         while f"encoder.layers.{blocks + 1}.layers.4.weight" in shapes:
             blocks += 1
         for name in ("encoder.layers.0.weight", "encoder.layers.1.layers.4.weight", "decoder.layers.0.weight"):
             if name not in shapes:
                 raise AudioXError(
-                    f"These tensors are no Oobleck VAE with folded weight norm: {name} is missing. "
+                    f"These tensors are not an Oobleck VAE with folded weight norm: {name} is missing. "
                     "Choose the VAE of AudioX or Stable Audio, or convert the checkpoint first."
                 )
         downs = [shapes[f"encoder.layers.{i + 1}.layers.4.weight"] for i in range(blocks)]  # (out, in, 2 * stride)
@@ -91,56 +95,61 @@ class VAESizes:
 class Snake(nn.Module):
     """x + sin^2(a x) / b per channel; a and b are stored as logarithms (arXiv 2006.08195, with a free amplitude)."""
 
-    def __init__(self, channels: int, dtype=None, device=None):
+    def __init__(
+        self,
+        channels: int,
+        dtype: torch.dtype | None = None,
+        device: Device = None,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        """in_place: write the result over the input."""
         super().__init__()
+        self.in_place = in_place
         self.alpha = nn.Parameter(torch.zeros(channels, dtype=dtype, device=device))
         self.beta = nn.Parameter(torch.zeros(channels, dtype=dtype, device=device))
 
     def wave(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(sin^2(a x), 1 / b) for x (B, channels, L); one buffer the size of x is all that is allocated."""
+        """(sin^2(a x), 1 / b) for x (B, channels, L); allocates one buffer of the size of x."""
         frequency = self.alpha.to(x.device, torch.float32).exp()[:, None].to(x.dtype)
         amplitude = (self.beta.to(x.device, torch.float32).exp() + 1e-9).reciprocal()[:, None].to(x.dtype)
         return (x * frequency).sin_().square_(), amplitude
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.addcmul(x, *self.wave(x))
-
-    def overwrite(self, x: torch.Tensor) -> torch.Tensor:
-        """The same, written over x."""
-        return x.addcmul_(*self.wave(x))
+        wave, amplitude = self.wave(x)
+        return x.addcmul_(wave, amplitude) if self.in_place else torch.addcmul(x, wave, amplitude)
 
 
 class ResidualUnit(nn.Module):
     """Snake, dilated convolution, snake, 1 x 1 convolution, and the input added."""
 
-    def __init__(self, channels: int, dilation: int, operations, **where):
+    def __init__(self, channels: int, dilation: int, operations: Operations, factory: FactoryKwargs) -> None:
         super().__init__()
         padding = UNIT_KERNEL // 2 * dilation
         self.layers = nn.ModuleList(
             [
-                Snake(channels, **where),
-                operations.Conv1d(channels, channels, UNIT_KERNEL, dilation=dilation, padding=padding, **where),
-                Snake(channels, **where),
-                operations.Conv1d(channels, channels, 1, **where),
+                Snake(channels, **factory),
+                operations.Conv1d(channels, channels, UNIT_KERNEL, dilation=dilation, padding=padding, **factory),
+                Snake(channels, **factory, in_place=True),
+                operations.Conv1d(channels, channels, 1, **factory),
             ]
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         snake, dilated, snake_again, pointwise = self.layers
-        y = snake_again.overwrite(dilated(snake(x)))
-        return pointwise(y).add_(x)
+        return pointwise(snake_again(dilated(snake(x)))).add_(x)
 
 
 class EncoderBlock(nn.Module):
     """Three residual units, then a strided convolution: (B, inputs, L) -> (B, outputs, L // stride)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, operations, **where):
+    def __init__(self, inputs: int, outputs: int, stride: int, operations: Operations, factory: FactoryKwargs) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             [
-                *(ResidualUnit(inputs, dilation, operations, **where) for dilation in DILATIONS),
-                Snake(inputs, **where),
-                operations.Conv1d(inputs, outputs, 2 * stride, stride=stride, padding=stride // 2, **where),
+                *(ResidualUnit(inputs, dilation, operations, factory) for dilation in DILATIONS),
+                Snake(inputs, **factory, in_place=True),
+                operations.Conv1d(inputs, outputs, 2 * stride, stride=stride, padding=stride // 2, **factory),
             ]
         )
 
@@ -148,19 +157,19 @@ class EncoderBlock(nn.Module):
         *units, snake, down = self.layers
         for unit in units:
             x = unit(x)
-        return down(snake.overwrite(x))  # (B, outputs, L // stride)
+        return down(snake(x))  # (B, outputs, L // stride)
 
 
 class DecoderBlock(nn.Module):
     """A transposed convolution, then three residual units: (B, inputs, L) -> (B, outputs, L * stride)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, operations, **where):
+    def __init__(self, inputs: int, outputs: int, stride: int, operations: Operations, factory: FactoryKwargs) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             [
-                Snake(inputs, **where),
-                operations.ConvTranspose1d(inputs, outputs, 2 * stride, stride=stride, padding=stride // 2, **where),
-                *(ResidualUnit(outputs, dilation, operations, **where) for dilation in DILATIONS),
+                Snake(inputs, **factory),
+                operations.ConvTranspose1d(inputs, outputs, 2 * stride, stride=stride, padding=stride // 2, **factory),
+                *(ResidualUnit(outputs, dilation, operations, factory) for dilation in DILATIONS),
             ]
         )
 
@@ -175,104 +184,99 @@ class DecoderBlock(nn.Module):
 class Encoder(nn.Module):
     """(B, audio_channels, L) -> (B, 2 * latent_channels, L // samples_per_latent)."""
 
-    def __init__(self, sizes: VAESizes, operations, **where):
+    def __init__(self, sizes: VAESizes, operations: Operations, factory: FactoryKwargs) -> None:
         super().__init__()
         inputs = (sizes.channels, *sizes.widths[:-1])
         blocks = zip(inputs, sizes.widths, sizes.strides, strict=True)
         self.inputs, self.strides = inputs, sizes.strides
-        self.piece: int | None = None  # see OobleckVAE.set_piece
+        self.tile_size: int | None = None  # see OobleckVAE.set_tile_size
         self.layers = nn.ModuleList(
             [
-                operations.Conv1d(sizes.audio_channels, sizes.channels, UNIT_KERNEL, padding=UNIT_KERNEL // 2, **where),
-                *(EncoderBlock(*block, operations, **where) for block in blocks),
-                Snake(sizes.widths[-1], **where),
-                operations.Conv1d(sizes.widths[-1], 2 * sizes.latent_channels, 3, padding=1, **where),
+                operations.Conv1d(
+                    sizes.audio_channels, sizes.channels, UNIT_KERNEL, padding=UNIT_KERNEL // 2, **factory
+                ),
+                *(EncoderBlock(*block, operations, factory) for block in blocks),
+                Snake(sizes.widths[-1], **factory, in_place=True),
+                operations.Conv1d(sizes.widths[-1], 2 * sizes.latent_channels, 3, padding=1, **factory),
             ]
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, *blocks, snake, last = self.layers
-        numbers = self.piece or default_tile_size(x.device)
+        tile_size = self.tile_size or default_tile_size(x.device)
         for index, (block, width, stride) in enumerate(zip(blocks, self.inputs, self.strides, strict=True)):
             margin = UNITS_REACH + 3 * stride // 2
-            piece = tile_positions(x.shape[0], width, numbers)
-            if index == 0:  # the first convolution belongs to the first block's pieces: its output is the largest
-                x = run_tiled(
-                    lambda part, block=block: block(first(part)),
-                    x,
-                    piece=piece,
-                    margin=margin + UNIT_KERNEL // 2,
-                    down=stride,
-                )
-            else:
-                x = run_tiled(block, x, piece=piece, margin=margin, down=stride)
-        return last(snake.overwrite(x))
+            if index == 0:  # the first convolution shares the first block's tiles: its output is the largest
+                block, margin = nn.Sequential(first, block), margin + UNIT_KERNEL // 2
+            x = run_tiled(block, x, tile=tile_positions(x.shape[0], width, tile_size), margin=margin, down=stride)
+        return last(snake(x))
 
 
 class Decoder(nn.Module):
     """(B, latent_channels, T) -> (B, audio_channels, T * samples_per_latent)."""
 
-    def __init__(self, sizes: VAESizes, operations, **where):
+    def __init__(self, sizes: VAESizes, operations: Operations, factory: FactoryKwargs) -> None:
         super().__init__()
         outputs = (*sizes.widths[-2::-1], sizes.channels)
         strides = sizes.strides[::-1]
         blocks = zip(sizes.widths[::-1], outputs, strides, strict=True)
         self.outputs, self.strides = outputs, strides
-        self.piece: int | None = None
+        self.tile_size: int | None = None
         ends = {"kernel_size": UNIT_KERNEL, "padding": UNIT_KERNEL // 2}
         self.layers = nn.ModuleList(
             [
-                operations.Conv1d(sizes.latent_channels, sizes.widths[-1], **ends, **where),
-                *(DecoderBlock(*block, operations, **where) for block in blocks),
-                Snake(sizes.channels, **where),
-                operations.Conv1d(sizes.channels, sizes.audio_channels, bias=False, **ends, **where),
+                operations.Conv1d(sizes.latent_channels, sizes.widths[-1], **ends, **factory),
+                *(DecoderBlock(*block, operations, factory) for block in blocks),
+                Snake(sizes.channels, **factory, in_place=True),
+                operations.Conv1d(sizes.channels, sizes.audio_channels, bias=False, **ends, **factory),
             ]
         )
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         first, *blocks, snake, last = self.layers
-        numbers = self.piece or default_tile_size(z.device)
+        tile_size = self.tile_size or default_tile_size(z.device)
         x = first(z)
         for index, (block, width, stride) in enumerate(zip(blocks, self.outputs, self.strides, strict=True)):
             margin = UNITS_REACH // stride + 2
-            piece = tile_positions(x.shape[0], width * stride, numbers)
-            if index == len(blocks) - 1:  # the last convolution belongs to the last block's pieces, see Encoder
-                x = run_tiled(
-                    lambda part, block=block: last(snake.overwrite(block(part))),
-                    x,
-                    piece=piece,
-                    margin=margin + UNIT_KERNEL // 2,
-                    up=stride,
-                )
-            else:
-                x = run_tiled(block, x, piece=piece, margin=margin, up=stride)
+            if index == len(blocks) - 1:  # the last convolution shares the last block's tiles, see Encoder
+                block, margin = nn.Sequential(block, snake, last), margin + UNIT_KERNEL // 2
+            x = run_tiled(
+                block, x, tile=tile_positions(x.shape[0], width * stride, tile_size), margin=margin, up=stride
+            )
         return x
 
 
 class OobleckVAE(nn.Module):
-    """Stereo sound to and from latents. Parameter names are upstream's, with `weight` for the folded pairs."""
+    """Stereo sound to and from latents. Parameters have their official names, with `weight` for the folded pairs."""
 
-    def __init__(self, sizes: VAESizes, operations=nn, dtype=None, device=None):
+    def __init__(
+        self,
+        sizes: VAESizes,
+        operations: Operations = nn,
+        dtype: torch.dtype | None = None,
+        device: Device = None,
+    ) -> None:
         super().__init__()
+        factory: FactoryKwargs = {"dtype": dtype, "device": device}
         self.sizes = sizes
-        self.encoder = Encoder(sizes, operations, dtype=dtype, device=device)
-        self.decoder = Decoder(sizes, operations, dtype=dtype, device=device)
+        self.encoder = Encoder(sizes, operations, factory)
+        self.decoder = Decoder(sizes, operations, factory)
 
-    def set_piece(self, numbers: int | None) -> None:
-        """Numbers in the widest tensor of a piece; None takes CPU_PIECE or GPU_PIECE by the device it runs on."""
-        self.encoder.piece = self.decoder.piece = numbers
+    def set_tile_size(self, tile_size: int | None) -> None:
+        """Numbers in the widest tensor of a tile; None takes CPU_TILE_SIZE or GPU_TILE_SIZE by the device in use."""
+        self.encoder.tile_size = self.decoder.tile_size = tile_size
 
     @torch.no_grad()
     def encode_statistics(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the latent, each (B, latent_channels, L // 2048).
 
-        audio: (B, audio_channels, L) in -1..1. AudioXError when the channels differ or no latent frame fits in.
+        audio: (B, audio_channels, L) in -1..1. AudioXError for other channels or less sound than a latent frame.
         """
         mean, scale = self.encode_raw(audio).chunk(2, dim=1)
         return mean, F.softplus(scale) + 1e-4
 
     def encode_raw(self, audio: torch.Tensor) -> torch.Tensor:
-        """What the encoder returns, (B, 2 * latent_channels, L // 2048): means, then scales before the softplus."""
+        """Output of the encoder, (B, 2 * latent_channels, L // 2048): means, then scales before the softplus."""
         if audio.ndim != 3 or audio.shape[1] != self.sizes.audio_channels:
             raise AudioXError(
                 f"The VAE encodes sound of shape (batch, {self.sizes.audio_channels}, samples), "
@@ -285,9 +289,9 @@ class OobleckVAE(nn.Module):
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.reach_latents
         if audio.shape[2] <= LATENT_FRAMES * per_latent:
             return self.encoder(audio)
-        # Long sound goes through all layers piece by piece: what lies between the blocks is large.
-        piece = (LATENT_FRAMES - 2 * reach) * per_latent
-        return run_tiled(self.encoder, audio, piece=piece, margin=reach * per_latent, down=per_latent)
+        # Long sound goes through all layers tile by tile: what lies between the blocks is large.
+        tile = (LATENT_FRAMES - 2 * reach) * per_latent
+        return run_tiled(self.encoder, audio, tile=tile, margin=reach * per_latent, down=per_latent)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """The latent's mean, (B, latent_channels, L // 2048)."""
@@ -304,7 +308,7 @@ class OobleckVAE(nn.Module):
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.decode_reach
         if latent.shape[2] <= LATENT_FRAMES:
             return self.decoder(latent)
-        return run_tiled(self.decoder, latent, piece=LATENT_FRAMES - 2 * reach, margin=reach, up=per_latent)
+        return run_tiled(self.decoder, latent, tile=LATENT_FRAMES - 2 * reach, margin=reach, up=per_latent)
 
 
 def silence_statistics(vae: OobleckVAE, samples: int = PROMPT_SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:

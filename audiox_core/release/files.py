@@ -1,8 +1,8 @@
 """The released weights: which files, from which repository, how large, under which licence, into which folder.
 
-Repositories, files and the large sizes are those of the papers' own instructions, sizes counted from the tensors in
-float32; revisions are those that public projects pin. What the hub itself says at that revision (exact size,
-checksum) is asked when a file is fetched, see `download`. Nothing here needs torch.
+Repositories and files are those of the papers' own instructions. Large sizes are counted from the tensors in float32;
+revisions are those that public projects pin. The exact size and checksum come from the hub when a file is fetched, see
+`download`. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from pathlib import Path
 from .variants import VARIANTS, join_or
 
 MODELS_FOLDER = "models/audiox"
-"""Where the folders of the models lie, in ComfyUI's base folder or below the current one."""
+"""The folder of the models' folders, in ComfyUI's base folder or below the current one."""
 
 LICENCE = "CC-BY-NC 4.0 (no commercial use)"
-WATERMARKED = f"{LICENCE}; the sound it makes is watermarked"
+WATERMARKED = f"{LICENCE}; the sound it generates is watermarked"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on the Hugging Face hub, and the revision of it that is known to hold the files."""
+    """A repository on the Hugging Face hub, and a revision of it that has the files."""
 
     name: str
     revision: str
 
     @property
     def page(self) -> str:
-        """Its address."""
+        """Its web address."""
         return f"https://huggingface.co/{self.name}"
 
 
@@ -36,8 +36,8 @@ class Repository:
 class WeightFile:
     """A file of a repository.
 
-    size: in bytes, exact where sha256 is known, 0 for a few thousand. folder: into which it goes, between its model's
-    folder and its own path.
+    size: in bytes, exact where sha256 is given, 0 for a few thousand. folder: the subfolder of the model's folder in
+    which its own path begins.
     """
 
     repository: Repository
@@ -49,18 +49,18 @@ class WeightFile:
 
     @property
     def path(self) -> str:
-        """Its path below the model's folder."""
+        """Its path in the model's folder."""
         return f"{self.folder}/{self.source}" if self.folder else self.source
 
     @property
     def page(self) -> str:
-        """Where a browser gets it."""
+        """The address at which a browser gets it."""
         return f"{self.repository.page}/resolve/main/{self.source}"
 
 
 @dataclass(frozen=True)
 class Release:
-    """A model as it is released. variant: of `variants.VARIANTS`; folder: of its own; files: the model first."""
+    """A released model. variant: a key of `variants.VARIANTS`; folder: its name; files: the model first."""
 
     variant: str
     folder: str
@@ -84,7 +84,7 @@ class Release:
 
     @property
     def size(self) -> int:
-        """Bytes of all files, about."""
+        """Bytes of all files, approximately."""
         return sum(file.size for file in self.files)
 
 
@@ -94,7 +94,7 @@ _MAF = Repository("HKUSTAudio/AudioX-MAF", "0a6575a6fd58039281584ad1c6f9e895233e
 _MAF_MMDIT = Repository("HKUSTAudio/AudioX-MAF-MMDiT", "2db085273efb141facde8d15a22a4f7cd9734df4")
 _T5 = Repository("google-t5/t5-base", "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1")
 
-_SYNCHFORMER_SIZE = 950_000_000  # 490 MB of it are read; the rest are branches that AudioX does not use
+_SYNCHFORMER_SIZE = 950_000_000  # 490 MB of it are read; AudioX does not use the other branches
 
 T5_FILES = (
     WeightFile(
@@ -114,7 +114,7 @@ T5_FILES = (
         sha256="d2acde0d8d71dd30a711834b07781b9c89feaac33fd332f60507699282740066",
     ),
 )
-"""T5-base, which no repository of AudioX has. Its licence is Apache-2.0."""
+"""T5-base, which no AudioX repository contains. Its licence is Apache-2.0."""
 
 _TURBO_PARTS = (
     WeightFile(_TURBO, "pretransform/vae.ckpt", 624_450_056, "the VAE"),
@@ -124,7 +124,7 @@ _TURBO_PARTS = (
 
 
 def _family(variant: str, repository: Repository, size: int, *companions: WeightFile) -> Release:
-    """A release of the models before Turbo: `model.ckpt` and what lies beside it."""
+    """A release of the models before Turbo: `model.ckpt` and its companions."""
     files = (
         WeightFile(repository, "model.ckpt", size, "the model"),
         WeightFile(repository, "config.json", 0, "the settings"),
@@ -154,7 +154,7 @@ RELEASES = {
         5_571_549_284,
         WeightFile(_MAF, "synchformer_state_dict.pth", _SYNCHFORMER_SIZE, "videos"),
     ),
-    # VAE.ckpt of this repository is left out: its values are in model.ckpt, where they count.
+    # This repository's VAE.ckpt is left out: model.ckpt contains the same values, and they are the ones used.
     "maf-mmdit": _family(
         "maf-mmdit",
         _MAF_MMDIT,
@@ -162,9 +162,9 @@ RELEASES = {
         WeightFile(_MAF_MMDIT, "synchformer_state_dict.pth", _SYNCHFORMER_SIZE, "videos"),
     ),
 }
-"""What `python -m audiox_core download` takes -> release."""
+"""Name for `audiox download` -> release."""
 
-_TOLD_BY = (
+_NAME_HINTS = (
     ("pretrained_ckpt", "base"),
     ("turbo", "turbo"),
     ("mmdit", "maf-mmdit"),
@@ -172,18 +172,18 @@ _TOLD_BY = (
     ("base", "base"),
     ("audiox", "audiox"),
 )
-"""Words in a checkpoint's name that tell which release it is, the first that is found counts."""
+"""Words in a checkpoint's name that show which release it is; the first match counts."""
 
 
 def release_of(checkpoint: str) -> str:
-    """Which of RELEASES a checkpoint's name speaks of; turbo when it speaks of none."""
+    """Which of RELEASES a checkpoint's name suggests; turbo if it suggests none."""
     name = checkpoint.lower().replace("t5-base", "")
-    return next((release for word, release in _TOLD_BY if word in name), "turbo")
+    return next((release for word, release in _NAME_HINTS if word in name), "turbo")
 
 
 def default_folder() -> Path:
-    """models/audiox of the ComfyUI whose custom_nodes this pack lies in, else below the current folder."""
-    nodes = Path(__file__).absolute().parents[2]
+    """models/audiox of the ComfyUI in whose custom_nodes this pack is, else below the current folder."""
+    nodes = Path(__file__).absolute().parents[3]
     return nodes.parent / MODELS_FOLDER if nodes.name == "custom_nodes" else Path(MODELS_FOLDER)
 
 
@@ -195,30 +195,30 @@ def gigabytes(size: int) -> str:
 
 
 def files_of(release: Release) -> str:
-    """'audiox_turbo/audiox_turbo.ckpt (10.8 GB), ... of <address>, and ... of <address>'."""
-    said = []
+    """'audiox_turbo/audiox_turbo.ckpt (10.8 GB), ... from <address>, and ... from <address>'."""
+    lists = []
     for repository in dict.fromkeys(file.repository for file in release.files):
         files = [
             f"{file.source} ({gigabytes(file.size)})" if file.size else file.source
             for file in release.files
             if file.repository == repository
         ]
-        said.append(f"{', '.join(files)} of {repository.page}")
-    return ", and ".join(said)
+        lists.append(f"{', '.join(files)} from {repository.page}")
+    return ", and ".join(lists)
 
 
-def how_to_get(checkpoint: str, command: str, there: list[str]) -> str:
-    """What to say of a checkpoint that is not there.
+def how_to_get(checkpoint: str, command: str, available: list[str]) -> str:
+    """The message for a missing checkpoint.
 
-    checkpoint: its name; command: what gets it, with {} for the model; there: names that can be chosen in its place.
+    checkpoint: its name; command: downloads it, with {} for the model; available: names to choose instead.
     """
     key = release_of(checkpoint)
     release = RELEASES[key]
     others = join_or([name for name in RELEASES if name != key])
-    choose = f" Or choose one that is there: {', '.join(there[:5])}." if there else ""
+    choose = f" Or choose one that you have: {', '.join(available[:5])}." if available else ""
     return (
-        f"There is no checkpoint {checkpoint!r}. {release.title} is {files_of(release)}: {gigabytes(release.size)}, "
-        f"licensed {release.licence}. {command.format(key)} gets them (or {others}, the other models). By hand: put "
-        f"them into {MODELS_FOLDER}/{release.folder} in the folders that they have there, T5's two into "
+        f"There is no checkpoint {checkpoint!r}. {command.format(key)} downloads {release.title} (or {others}, the "
+        f"other models): {files_of(release)}, {gigabytes(release.size)} in all, licence: {release.licence}. By hand: "
+        f"put them into {MODELS_FOLDER}/{release.folder}, in the same folders as there, and T5's two files into "
         f"{MODELS_FOLDER}/{release.folder}/t5-base.{choose}"
     )

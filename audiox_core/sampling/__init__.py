@@ -2,20 +2,21 @@
 
     sampler(denoise, x, sigmas, noise, callback=None) -> latent
 
-denoise(x, sigma) estimates the clean latent, in k-diffusion's sense; x is the start latent (B, C, L); sigmas
+denoise(x, sigma) estimates the clean latent, as in k-diffusion; x is the start latent (B, C, L); sigmas
 descend to 0. noise(x, sigma, following) gives standard normal noise like x for the step from one sigma to the
 following one and is the only randomness. callback(step, steps, denoised) may raise to stop a run.
 
-`flow` is for models of rectified flow, `v` for those that predict v; what a sigma means differs between the two.
+`flow` serves the models of rectified flow, `v_prediction` those that predict v; a sigma means something else in each.
+`objectives` says which model is which, `presets` how each runs by default, `run` puts it all together.
 """
 
 from .flow import add_flow_noise, flow_sigmas, from_velocity, sample_euler, sample_renoise
-from .guidance import away_from, guide, rescale_guidance
-from .inpaint import AddNoise, inpaint
+from .guidance import guide, rescale_guidance, with_separate_scales
+from .inpaint import inpaint
 from .noise import BrownianNoise, SeededNoise
 from .ode import sample_dpm_2, sample_dpmpp_2s_ancestral, sample_heun
 from .sde import sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
-from .types import Callback, Denoise, Noise, Sampler, Velocity
+from .types import AddNoise, Callback, Denoise, Noise, Sampler, Velocity
 from .v_prediction import SIGMA_MAX, SIGMA_MIN, add_v_noise, from_v, polyexponential_sigmas, v_scalings, v_sigmas
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "Velocity",
     "add_flow_noise",
     "add_v_noise",
-    "away_from",
     "flow_sigmas",
     "from_v",
     "from_velocity",
@@ -48,4 +48,5 @@ __all__ = [
     "sample_renoise",
     "v_scalings",
     "v_sigmas",
+    "with_separate_scales",
 ]

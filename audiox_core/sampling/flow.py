@@ -1,4 +1,4 @@
-"""Models of rectified flow: how they estimate the clean latent, their schedule and their two samplers.
+"""Rectified flow: the estimate of the clean latent, the schedule, and the two samplers.
 
 A sigma is the time of the flow: x = (1 - sigma) * sound + sigma * noise.
 """
@@ -13,18 +13,18 @@ from ..errors import AudioXError
 from .types import Callback, Denoise, Noise, Velocity
 
 
-def flow_sigmas(steps: int, start: float = 1.0) -> list[float]:
-    """Evenly spaced times from `start` to 0: steps + 1 of them."""
+def flow_sigmas(steps: int, denoise: float = 1.0) -> list[float]:
+    """Evenly spaced times from `denoise` to 0: steps + 1 of them."""
     if steps < 1:
         raise AudioXError(f"The number of steps is {steps}, expected at least 1.")
-    if not 0 < start <= 1:
-        raise AudioXError(f"The start time is {start}, expected more than 0 and at most 1 (1 starts from pure noise).")
-    return [start * (1 - i / steps) for i in range(steps)] + [0.0]
+    if not 0 < denoise <= 1:
+        raise AudioXError(f"denoise is {denoise}, expected more than 0 and at most 1 (1 starts from pure noise).")
+    return [denoise * (1 - i / steps) for i in range(steps)] + [0.0]
 
 
-def add_flow_noise(sound: Tensor, noise: Tensor, sigma: float) -> Tensor:
-    """A known latent at a time of the flow."""
-    return (1 - sigma) * sound + sigma * noise
+def add_flow_noise(latent: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """A clean latent at a time of the flow."""
+    return (1 - sigma) * latent + sigma * noise
 
 
 def sample_renoise(

@@ -22,8 +22,8 @@ def sample_heun(
         if callback is not None:
             callback(i, steps, x0)
         if following > 0:
-            there = x + slope * (following - sigma)
-            slope = (slope + (there - denoise(there, following)) / following) / 2
+            predicted = x + slope * (following - sigma)
+            slope = (slope + (predicted - denoise(predicted, following)) / following) / 2
         x = x + slope * (following - sigma)
     return x
 
@@ -41,8 +41,8 @@ def sample_dpm_2(
             callback(i, steps, x0)
         if following > 0:
             middle = math.sqrt(sigma * following)
-            there = x + slope * (middle - sigma)
-            slope = (there - denoise(there, middle)) / middle
+            halfway = x + slope * (middle - sigma)
+            slope = (halfway - denoise(halfway, middle)) / middle
         x = x + slope * (following - sigma)
     return x
 

@@ -1,7 +1,7 @@
 """Multistep samplers of the diffusion equation with noise, DPM-Solver++ as k-diffusion has it.
 
-Lu et al., DPM-Solver++ (arXiv 2211.01095); the stochastic variants are of k-diffusion. `noise` should be
-`BrownianNoise`: its noise belongs to a place of the schedule, so that more steps refine the same sound.
+Lu et al., DPM-Solver++ (arXiv 2211.01095); the stochastic variants are k-diffusion's. `noise` should be
+`BrownianNoise`: its noise belongs to a point of the schedule, so that more steps refine the same sound.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def sample_dpmpp_2m_sde(
 ) -> Tensor:
     """DPM-Solver++(2M) SDE, midpoint variant; eta 0 draws no noise."""
     steps = len(sigmas) - 1
-    before, h_before = None, 0.0
+    previous: Tensor | None = None
+    h_previous = 0.0
     for i in range(steps):
         sigma, following = sigmas[i], sigmas[i + 1]
         x0 = denoise(x, sigma)
@@ -33,12 +34,12 @@ def sample_dpmpp_2m_sde(
         if following == 0:
             return x0
         h = math.log(sigma / following)
-        towards = -math.expm1(-h - eta * h)
-        x = following / sigma * math.exp(-eta * h) * x + towards * x0
-        if before is not None:
-            x = x + 0.5 * towards * (h / h_before) * (x0 - before)
+        toward_x0 = -math.expm1(-h - eta * h)
+        x = following / sigma * math.exp(-eta * h) * x + toward_x0 * x0
+        if previous is not None:
+            x = x + 0.5 * toward_x0 * (h / h_previous) * (x0 - previous)
         x = x + fresh_noise(noise, x, sigma, following, eta)
-        before, h_before = x0, h
+        previous, h_previous = x0, h
     return x
 
 
@@ -52,7 +53,7 @@ def sample_dpmpp_3m_sde(
 ) -> Tensor:
     """DPM-Solver++(3M) SDE, the reference sampler of all models that predict v; eta 0 draws no noise."""
     steps = len(sigmas) - 1
-    known: list[tuple[Tensor, float]] = []  # estimates of the last two steps, with the steps' lengths; latest first
+    history: list[tuple[Tensor, float]] = []  # the last two steps' estimates and lengths; latest first
     for i in range(steps):
         sigma, following = sigmas[i], sigmas[i + 1]
         x0 = denoise(x, sigma)
@@ -63,23 +64,23 @@ def sample_dpmpp_3m_sde(
         h = math.log(sigma / following)
         length = h * (1 + eta)
         x = math.exp(-length) * x - math.expm1(-length) * x0
-        x = x + higher_orders(x0, h, known, length)
+        x = x + higher_orders(x0, h, history, length)
         x = x + fresh_noise(noise, x, sigma, following, eta)
-        known = [(x0, h), *known[:1]]
+        history = [(x0, h), *history[:1]]
     return x
 
 
-def higher_orders(x0: Tensor, h: float, known: list[tuple[Tensor, float]], length: float) -> Tensor | float:
+def higher_orders(x0: Tensor, h: float, history: list[tuple[Tensor, float]], length: float) -> Tensor | float:
     """What earlier estimates add to a first-order step of the third-order sampler."""
-    if not known:
+    if not history:
         return 0.0
     phi_2 = math.expm1(-length) / length + 1
-    before, r0 = known[0][0], known[0][1] / h
-    slope = (x0 - before) / r0
-    if len(known) == 1:
+    previous, r0 = history[0][0], history[0][1] / h
+    slope = (x0 - previous) / r0
+    if len(history) == 1:
         return phi_2 * slope
-    earlier, r1 = known[1][0], known[1][1] / h
-    bend = (slope - (before - earlier) / r1) / (r0 + r1)
+    earlier, r1 = history[1][0], history[1][1] / h
+    bend = (slope - (previous - earlier) / r1) / (r0 + r1)
     phi_3 = phi_2 / length - 0.5
     return phi_2 * (slope + bend * r0) - phi_3 * bend
 

@@ -1,4 +1,4 @@
-"""Models that predict v, in continuous time: how they estimate the clean latent, and their schedule.
+"""v-prediction in continuous time: the estimate of the clean latent, and the schedule.
 
 A latent at sigma is sound + sigma * noise. The network sees it scaled to unit variance, and time is the angle between
 sound and noise: t = atan(sigma) * 2 / pi.
@@ -32,19 +32,19 @@ def polyexponential_sigmas(
     return [*torch.exp(ramp * (high - low) + low).tolist(), 0.0]
 
 
-def v_sigmas(steps: int, start: float = 1.0) -> list[float]:
-    """The reference schedule, for `start` below 1 from that share of its logarithmic range down.
+def v_sigmas(steps: int, denoise: float = 1.0) -> list[float]:
+    """The reference schedule; denoise below 1 starts at that share of its logarithmic range.
 
-    KSampler means the same by `denoise`: a start of 0.5 begins at sigma 12.2.
+    KSampler means the same by `denoise`: 0.5 starts at sigma 12.2.
     """
-    if not 0 < start <= 1:
-        raise AudioXError(f"The start is {start}, expected more than 0 and at most 1 (1 starts from pure noise).")
-    return polyexponential_sigmas(steps, SIGMA_MIN, SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN) ** start)
+    if not 0 < denoise <= 1:
+        raise AudioXError(f"denoise is {denoise}, expected more than 0 and at most 1 (1 starts from pure noise).")
+    return polyexponential_sigmas(steps, SIGMA_MIN, SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN) ** denoise)
 
 
-def add_v_noise(sound: Tensor, noise: Tensor, sigma: float) -> Tensor:
-    """A known latent at a sigma."""
-    return sound + sigma * noise
+def add_v_noise(latent: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """A clean latent at a sigma."""
+    return latent + sigma * noise
 
 
 def v_scalings(sigma: float) -> tuple[float, float, float, float]:

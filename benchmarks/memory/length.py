@@ -55,28 +55,21 @@ def run_case(path: str, checkpoint: str, seconds: float) -> dict[str, float]:
     """One length in this process."""
     import time
 
-    from audiox_core.checkpoint import open_checkpoint
+    import torch
+
     from audiox_core.lengths import SAMPLE_RATE
-    from audiox_core.measure.features import onsets
-    from audiox_core.media.frames import read_clip
-    from audiox_core.pipeline import AudioX, Prompt
-    from audiox_core.prompts import encode_windows
-    from audiox_core.sampling.presets import resolve_settings
+    from audiox_core.measure.onsets import find_onsets
+    from audiox_core.pipeline import AudioX
     from training.evaluation import events
     from training.world import films
 
     begin = time.perf_counter()
     with Peak() as peak:
-        model = AudioX(open_checkpoint(checkpoint))
-        requests = model.frame_requests()
-        encoded = encode_windows(lambda start: read_clip(path, requests, start=start), model.encode_video, 0, seconds)
-        prompt = Prompt(model.encode_text(films.GENERIC)[0], *encoded)
-        latent = model.sample(
-            prompt, resolve_settings(model.variant, guidance=model.checkpoint.guidance), seconds=seconds
-        )
-        sound = model.decode(latent, seconds=seconds)[0]
+        model = AudioX.open(checkpoint, device="cpu", dtype=torch.float32)
+        prompt = model.prompt(films.GENERIC, video=path, seconds=seconds)
+        sound = model.generate(prompt, seconds=seconds)[0]
     took = time.perf_counter() - begin
-    times, heard = flash_times(seconds), onsets(sound.numpy())
+    times, heard = flash_times(seconds), find_onsets(sound.numpy())
     last = [t for t in times if t > seconds - 10]
     near = [t for t in heard if t > seconds - 10.1]
     return {

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from audiox_core.checkpoint.key_mapping import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE, has_dit
+from audiox_core.checkpoint.key_mapping import has_dit
 from audiox_core.models.conditioners import (
     AudioConditioner,
     AudioSizes,
@@ -26,12 +26,13 @@ from audiox_core.models.maf import MAF, MAFSizes
 from audiox_core.models.mmdit import Layer, MMDiT, MMDiTSizes
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes, silence_statistics
+from audiox_core.release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, VAE
 from audiox_core.sampling import run as runs
 from audiox_core.sampling.presets import RunSettings
 from devtools import seeded_weights as seeded
 from devtools import small_family
 from devtools import small_model as small
-from devtools.native_weights import remap
+from devtools.remap import remap
 
 TRANSFORMER = "model.model."
 

@@ -5,9 +5,9 @@ import re
 import torch
 
 from audiox_core import prompts, sampling
-from audiox_core.media.audio import resample
 from audiox_core.media.frames import stride_ids
 from audiox_core.media.pixels import resize_pictures
+from audiox_core.media.resampling import resample
 from audiox_core.models.conditioners import project_rows
 from audiox_core.models.encoders import encode_clip, encode_text
 from audiox_core.models.synchformer import encode, normalise, segments
@@ -26,7 +26,7 @@ def vae(golden: Golden) -> None:
     mean, std = model.encode_statistics(golden.input("audio"))
     golden.check("mean", raw_mean)
     golden.check("scale", scale)
-    golden.check("latent", model.sample(mean, std, golden.input("eps")))
+    golden.check("latent", models.draw(mean, std, golden.input("eps")))
     golden.check("mean_odd", model.encode(golden.input("audio_odd")))
     golden.check("decoded", model.decode(golden.input("latent_in")))
     golden.check("decoded_latent", model.decode(golden["latent"]))

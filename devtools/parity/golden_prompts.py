@@ -41,7 +41,7 @@ def vae(golden: Golden) -> None:
     golden.check("decoder_first_conv", model.decoder.layers[0](latents)[:, :head])
     golden.check("encoder_output", model.encode_raw(sound))
     mean, std = model.encode_statistics(sound)
-    golden.check("encoded", model.sample(mean, std, of(golden, "noise", "vae/0", *mean.shape)))
+    golden.check("encoded", mean + std * of(golden, "noise", "vae/0", *mean.shape))
     golden.leave_out("snake", "a layer alone, with weights that no model has")
 
 

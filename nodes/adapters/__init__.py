@@ -1,1 +1,1 @@
-"""The core under the interfaces that ComfyUI expects: MODEL, CLIP, VAE and previews."""
+"""The core behind the interfaces that ComfyUI expects: MODEL, CLIP, VAE, video encoders and previews."""

@@ -1,10 +1,11 @@
-"""AudioX's network as a ComfyUI MODEL: the latent format, the objective, the prompt fusion, the memory estimate."""
+"""AudioX's network as a ComfyUI MODEL: latent format, objective, prompt fusion and memory estimate."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import comfy.conds
 import comfy.ldm.modules.attention
@@ -17,116 +18,131 @@ import torch
 from ...audiox_core.errors import AudioXError
 from ...audiox_core.lengths import LATENT_FRAMES, windows_from_frames
 from ...audiox_core.memory import activations
+from ...audiox_core.models.attention import Attention
 from ...audiox_core.models.latent_transformer import sounds_per_prompt
 from ...audiox_core.models.network import AudioXNetwork, NetworkSizes
-from ...audiox_core.prompts import Prompt
+from ...audiox_core.prompts import Prompt, fuse
 from ...audiox_core.sampling import SIGMA_MAX, SIGMA_MIN
-from ...audiox_core.sampling.presets import OBJECTIVES, V
-from ...audiox_core.sampling.windows import circle, line, over_windows
+from ...audiox_core.sampling.objectives import OBJECTIVES, V
+from ...audiox_core.sampling.windows import layout_windows, over_windows
+from ..keys import AUDIO, CLIP_TOKENS, LOOP, PRESENT, STILL, SYNC_FEATURES
 from .preview import PreviewedLatent
 
-CLIP_TOKENS, SYNC_FEATURES, AUDIO = "audiox_clip_tokens", "audiox_sync_features", "audiox_audio"
-"""Keys of a conditioning's dictionary that carry encoder outputs from the encode nodes to the model."""
-
-STILL = "audiox_still"
-"""Key of a conditioning whose video is one picture, so that it serves a sound of any length."""
-
-LOOP = "audiox_loop"
-"""Key of a sound whose end meets its beginning: of a LATENT, of its conditionings, of transformer_options."""
-
-PRESENT = "pooled_output"
-"""Key that tells a prompt (one) from one that ConditioningZeroOut made unconditional (zero)."""
-
-
 PREPARED, KEPT, CONTEXTS = "prepared", "audiox_kept", "contexts"
-"""Shapes that memory is estimated by: of the rows that an evaluation joins, of those that a run keeps, and of the fused
-prompts of a sound's windows."""
+"""Shapes that memory is estimated from: of the rows that an evaluation joins, of those that a run keeps, and of the
+fused prompts of a sound's windows."""
 
 
-def comfy_attention(transformer_options=None):
-    """ComfyUI's chosen attention in the core's signature; SageAttention's low precision is audible, so it is off."""
+def comfy_attention(transformer_options: dict[str, Any] | None = None) -> Attention:
+    """ComfyUI's chosen attention in the core's signature, without SageAttention's low precision, which is audible."""
     return partial(_optimized_attention, low_precision_attention=False, transformer_options=transformer_options or {})
 
 
-def _optimized_attention(q, k, v, heads, **options):
+def _optimized_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, **options: Any) -> torch.Tensor:
     return comfy.ldm.modules.attention.optimized_attention(q, k, v, heads, skip_reshape=True, **options)
 
 
 class ComfyNetwork(AudioXNetwork):
-    """The core's network under the call that ComfyUI makes."""
+    """The core's network, called as ComfyUI calls a model."""
 
-    def __init__(self, sizes: NetworkSizes, operations=None, dtype=None, device=None) -> None:
+    def __init__(
+        self,
+        sizes: NetworkSizes,
+        operations: Any = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
         super().__init__(sizes, operations, dtype, device, prompt_operations=comfy.ops.manual_cast)
         self.dtype = dtype
 
-    def forward(self, x, timestep, prepared=None, contexts=None, transformer_options=None, **unused):
+    def forward(  # type: ignore[override]
+        self,
+        x: torch.Tensor,
+        timestep: torch.Tensor,
+        prepared: torch.Tensor | None = None,
+        contexts: torch.Tensor | None = None,
+        transformer_options: dict[str, Any] | None = None,
+        **unused: object,
+    ) -> torch.Tensor:
         """prepared: one prompt for the whole sound. contexts (C, windows, tokens, width): a prompt for each window."""
         attention = comfy_attention(transformer_options)
         loop = (transformer_options or {}).get(LOOP, False)
 
-        if not loop and x.shape[-1] <= LATENT_FRAMES:  # nothing in here that torch.compile cannot trace
-            return super().forward(x, timestep, prepared, attention)
+        def rows(window: int) -> torch.Tensor:
+            if prepared is not None:
+                return prepared
+            if contexts is not None:
+                return self.prepare(contexts[:, window])
+            raise TypeError("expected prepared or contexts")
+
+        if not loop and x.shape[-1] <= LATENT_FRAMES:  # kept free of what torch.compile cannot trace
+            return super().forward(x, timestep, rows(0), attention)
 
         def evaluate(window: int, part: torch.Tensor) -> torch.Tensor:
             comfy.model_management.throw_exception_if_processing_interrupted()  # a step may have 75 windows
-            rows = prepared if contexts is None else self.prepare(contexts[:, window])
-            return super(ComfyNetwork, self).forward(part, timestep, rows, attention)
+            return super(ComfyNetwork, self).forward(part, timestep, rows(window), attention)
 
-        windows = circle(x.shape[-1]) if loop else line(x.shape[-1])
-        return over_windows(evaluate, x, windows).to(x)
+        return over_windows(evaluate, x, layout_windows(x.shape[-1], loop=loop)).to(x)
 
 
 class CONDPrepared(comfy.conds.CONDRegular):
     """One row per prompt. A single row is not repeated over the batch: the network does that one layer at a time."""
 
-    def process_cond(self, batch_size, **kwargs):
+    def process_cond(self, batch_size: int, **kwargs: Any) -> CONDPrepared:
         sounds_per_prompt(len(self.cond), batch_size)
         return self._copy_with(self.cond) if len(self.cond) == 1 else super().process_cond(batch_size, **kwargs)
 
 
 class AudioXModel(comfy.model_base.BaseModel):
-    """A model of rectified flow or of v; prompts are fused once per run, before the first step."""
+    """A rectified flow or v-prediction model; prompts are fused once per run, before the first step."""
 
-    def __init__(self, config: AudioXConfig, device=None) -> None:
+    def __init__(self, config: AudioXConfig, device: torch.device | str | None = None) -> None:
         types = comfy.model_base.ModelType
         model_type = types.V_PREDICTION_CONTINUOUS if OBJECTIVES[config.variant] is V else types.FLOW
         super().__init__(config, model_type, device=device, unet_model=ComfyNetwork)
         self.audiox_variant, self.audiox_guidance = config.variant, config.guidance
 
-    def process_timestep(self, timestep, **kwargs):
-        """The network wants times in 0..1 whatever multiplier a ModelSampling node set."""
+    def process_timestep(self, timestep: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """The network takes times from 0 to 1, whatever multiplier a ModelSampling node set."""
         return timestep / getattr(self.model_sampling, "multiplier", 1.0)
 
-    def extra_conds(self, **kwargs):
+    def extra_conds(self, **kwargs: Any) -> dict[str, CONDPrepared]:
         network, dtype = self.diffusion_model, self.get_dtype_inference()
-        # The prompt is fused once a run, so it can be done in float32 whatever the transformer's weights are.
-        place = {"device": kwargs["device"], "dtype": torch.float32}
+        # The prompt is fused once per run, so that can be done in float32 whatever the transformer's weights are.
+        device, fusion_dtype = kwargs["device"], torch.float32
         loop = kwargs.get(LOOP, False)
         windows = 1 if loop else windows_from_frames(kwargs["noise"].shape[-1])
-        text = text_tokens(kwargs["cross_attn"].to(**place), network.sizes)
+        text = text_tokens(kwargs["cross_attn"].to(device, fusion_dtype), network.sizes)
         if is_unconditional(kwargs):
             return {PREPARED: CONDPrepared(network.prepare(network.null_context(len(text), text).to(dtype)))}
-        prompt = Prompt(text, *(kwargs.get(key) for key in (CLIP_TOKENS, SYNC_FEATURES, AUDIO, STILL)))
-        prompt.check_fits(windows, loop, network.sizes)
-        contexts = [
-            fused(network, prompt.at(i, network.sizes), place).to(dtype)
-            for i in range(min(prompt.windows(network.sizes), windows))
-        ]
+        prompt = Prompt(
+            text=text,
+            clip_tokens=kwargs.get(CLIP_TOKENS),
+            sync_features=kwargs.get(SYNC_FEATURES),
+            audio=kwargs.get(AUDIO),
+            still=kwargs.get(STILL, False),
+        )
+        fused = fuse(
+            network, prompt, windows, loop=loop, device=device, dtype=fusion_dtype, attention=comfy_attention()
+        )
+        contexts = [context.to(dtype) for context in fused]
         if len(contexts) == 1:
             return {PREPARED: CONDPrepared(network.prepare(contexts[0]))}
         return {CONTEXTS: CONDPrepared(torch.stack(contexts, dim=1))}
 
-    def extra_conds_shapes(self, **kwargs):
-        """What ComfyUI cannot know before `extra_conds` has run: it asks this before the model is loaded."""
+    def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
+        """Shapes of what `extra_conds` will return; ComfyUI needs them before the model is loaded."""
         sizes = self.diffusion_model.sizes
         prompts = len(kwargs["cross_attn"])
         shape = [prompts, activations.prepared(sizes, prompts, 1) // prompts]
         return {PREPARED: shape, KEPT: shape}
 
-    def memory_required(self, input_shape, cond_shapes=None):
-        """Bytes of an evaluation of a batch (B, 64, L), as measured (`offload.activations`), not by area.
+    def memory_required(
+        self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[Sequence[int]]] | None = None
+    ) -> float:
+        """Bytes of an evaluation of a batch (B, 64, L), as measured (`memory.activations`), not by area.
 
-        ComfyUI keeps the rows of each prompt for the whole run, and joins them to one tensor for each evaluation.
+        ComfyUI keeps the rows of each prompt for the whole run and joins them into one tensor for each evaluation.
         """
         sizes, size = self.diffusion_model.sizes, self.get_dtype_inference().itemsize
         shapes = {name: (cond_shapes or {}).get(name, []) for name in (PREPARED, KEPT, CONTEXTS)}
@@ -140,22 +156,14 @@ class AudioXModel(comfy.model_base.BaseModel):
         return rows * size + evaluation
 
 
-def fused(network: ComfyNetwork, prompt: Prompt, place: dict) -> torch.Tensor:
-    """The prompt of one window (C, tokens, width)."""
-    encoded = (prompt.clip_tokens, prompt.sync_features, prompt.audio)
-    return network.context(
-        prompt.text, *(None if x is None else x.to(**place) for x in encoded), attention=comfy_attention()
-    )
-
-
 def text_tokens(text: torch.Tensor, sizes: NetworkSizes) -> torch.Tensor:
-    """Text tokens (C, tokens, width) in the width of the model; AudioXError for those of another encoder than T5."""
-    if not text.any():  # no text, or zeroed out: what remains of it is the batch, not the width
+    """Text tokens (C, tokens, width) in the model's width; AudioXError for those of an encoder other than T5."""
+    if not text.any():  # no text, or zeroed out: only its batch counts, not its width
         return text.new_zeros(text.shape[0], 1, sizes.transformer.context_width)
     if text.shape[1] < sizes.text_tokens:
         raise AudioXError(
-            f"The text embedding has {text.shape[1]} tokens, expected {sizes.text_tokens} or more, as T5 "
-            "gives: use T5-base (CLIPLoader type stable_audio), not another CLIP."
+            f"The text embedding has {text.shape[1]} tokens, expected {sizes.text_tokens} or more, as from "
+            "T5: use T5-base (CLIPLoader type stable_audio), not another CLIP."
         )
     return text
 
@@ -166,10 +174,10 @@ def fused_attention() -> bool:
     return management.xformers_enabled() or management.pytorch_attention_flash_attention()
 
 
-def is_unconditional(cond: dict) -> bool:
-    """Whether ConditioningZeroOut made this entry: it zeroes the text and `pooled_output` and keeps all other keys.
+def is_unconditional(cond: dict[str, Any]) -> bool:
+    """Whether this entry went through ConditioningZeroOut, which zeroes the text and `pooled_output` but no other key.
 
-    The encode nodes set that entry to one, because a prompt without text has zero text tokens of its own.
+    The encode nodes set `pooled_output` to one, because the text tokens of a prompt without text are zero as well.
     """
     pooled = cond.get(PRESENT)
     return not (cond["cross_attn"] if pooled is None else pooled).any()
@@ -179,21 +187,23 @@ SAMPLING_SETTINGS = {
     False: {"shift": 1.0, "multiplier": 1.0},
     True: {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX},
 }
-"""Whether the model predicts v -> ComfyUI's settings of the schedule."""
+"""Whether the model predicts v -> ComfyUI's schedule settings."""
 
 
 class AudioXConfig(comfy.supported_models_base.BASE):
-    """What ComfyUI asks of a model family. Not registered with core: Load AudioX names it."""
+    """What ComfyUI needs to know of a model family. Not registered with core: Load AudioX uses it directly."""
 
-    unet_extra_config: ClassVar = {}
+    unet_extra_config: ClassVar[dict] = {}
     latent_format = PreviewedLatent
     supported_inference_dtypes: ClassVar = [torch.bfloat16, torch.float16, torch.float32]
 
     def __init__(self, sizes: NetworkSizes, variant: str, guidance: float | None = None) -> None:
-        """guidance: the scale that the checkpoint asks for in place of its variant's."""
+        """guidance: the scale set by the checkpoint, in place of its variant's."""
         super().__init__({"sizes": sizes})
         self.variant, self.guidance = variant, guidance
         self.sampling_settings = SAMPLING_SETTINGS[OBJECTIVES[variant] is V]
 
-    def get_model(self, state_dict, prefix="", device=None) -> AudioXModel:
+    def get_model(
+        self, state_dict: Mapping[str, torch.Tensor], prefix: str = "", device: torch.device | str | None = None
+    ) -> AudioXModel:
         return AudioXModel(self, device=device)

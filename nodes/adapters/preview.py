@@ -1,4 +1,4 @@
-"""The live preview of a sound's latent, for every sampler that ComfyUI shows previews of."""
+"""The live preview of an audio latent, in every sampler that shows previews."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ...audiox_core.media.latent_picture import latent_picture
 class PreviewedLatent(comfy.latent_formats.StableAudio1):
     """AudioX's latent format, with a picture.
 
-    ComfyUI multiplies a latent's channels with colour factors, where the user's preview method asks for it, and first
-    reshapes it as the format says. Ours comes out of that as a picture, so the factors have nothing left to do.
+    For the preview method latent2rgb ComfyUI reshapes a latent as the format says and multiplies its channels by colour
+    factors. Our reshape already gives the picture, so the factors are the identity.
     """
 
     latent_rgb_factors: ClassVar = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]

@@ -1,6 +1,8 @@
-"""T5 as a ComfyUI CLIP, for text encoders that come with a checkpoint; any size."""
+"""T5 of any size as a ComfyUI CLIP, for text encoders that come with a checkpoint."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import comfy.sd
 import comfy.sd1_clip
@@ -8,13 +10,14 @@ import comfy.supported_models_base
 import comfy.text_encoders.sa_t5
 import comfy.text_encoders.t5
 import comfy.utils
+import torch
 
 from ...audiox_core.errors import AudioXError
 from ...audiox_core.models.encoders import T5Sizes
 
 
-def t5_config(sizes: T5Sizes) -> dict:
-    """The sizes in the words of ComfyUI's T5 configuration."""
+def t5_config(sizes: T5Sizes) -> dict[str, Any]:
+    """The sizes as ComfyUI's T5 configuration."""
     return {
         "d_ff": sizes.ffn_width,
         "d_kv": sizes.head_width,
@@ -32,7 +35,13 @@ def t5_model_class(sizes: T5Sizes) -> type[comfy.sd1_clip.SD1ClipModel]:
     """Core's Stable Audio text encoder with these sizes."""
 
     class Encoder(comfy.sd1_clip.SDClipModel):
-        def __init__(self, device="cpu", dtype=None, model_options=None, **kwargs) -> None:
+        def __init__(
+            self,
+            device: str | torch.device = "cpu",
+            dtype: torch.dtype | None = None,
+            model_options: dict | None = None,
+            **unused: object,
+        ) -> None:
             super().__init__(
                 device=device,
                 dtype=dtype,
@@ -45,7 +54,12 @@ def t5_model_class(sizes: T5Sizes) -> type[comfy.sd1_clip.SD1ClipModel]:
             )
 
     class Model(comfy.sd1_clip.SD1ClipModel):
-        def __init__(self, device="cpu", dtype=None, model_options=None) -> None:
+        def __init__(
+            self,
+            device: str | torch.device = "cpu",
+            dtype: torch.dtype | None = None,
+            model_options: dict | None = None,
+        ) -> None:
             super().__init__(
                 device=device, dtype=dtype, model_options=model_options or {}, name="t5base", clip_model=Encoder
             )
@@ -60,11 +74,11 @@ def t5_tokenizer_class(tokenizer_json: bytes) -> type[comfy.sd1_clip.SD1Tokenize
 
     class FromMemory:
         @staticmethod
-        def from_pretrained(*args, **kwargs) -> PreTrainedTokenizerFast:
+        def from_pretrained(*unused: object, **options: object) -> PreTrainedTokenizerFast:
             return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tokenizer_json.decode()))
 
     class T5Tokenizer(comfy.sd1_clip.SDTokenizer):
-        def __init__(self, embedding_directory=None, tokenizer_data=None) -> None:
+        def __init__(self, embedding_directory: str | None = None, tokenizer_data: dict | None = None) -> None:
             super().__init__(
                 tokenizer_class=FromMemory,
                 embedding_key="t5base",
@@ -78,7 +92,7 @@ def t5_tokenizer_class(tokenizer_json: bytes) -> type[comfy.sd1_clip.SD1Tokenize
             )
 
     class Tokens(comfy.sd1_clip.SD1Tokenizer):
-        def __init__(self, embedding_directory=None, tokenizer_data=None) -> None:
+        def __init__(self, embedding_directory: str | None = None, tokenizer_data: dict | None = None) -> None:
             super().__init__(tokenizer_data=tokenizer_data or {}, clip_name="t5base", tokenizer=T5Tokenizer)
 
     return Tokens
@@ -87,7 +101,7 @@ def t5_tokenizer_class(tokenizer_json: bytes) -> type[comfy.sd1_clip.SD1Tokenize
 def load_text_encoder(
     sizes: T5Sizes, state_dict: dict, tokenizer_json: bytes | None, disable_dynamic: bool = False
 ) -> comfy.sd.CLIP:
-    """A CLIP from T5 weights under Hugging Face's names; without a vocabulary of its own it uses T5's public one."""
+    """A CLIP from T5 weights under Hugging Face's names; without its own vocabulary it uses T5's public one."""
     tokenizer = comfy.text_encoders.sa_t5.SAT5Tokenizer
     if tokenizer_json is not None:
         tokenizer = t5_tokenizer_class(tokenizer_json)
@@ -98,7 +112,7 @@ def load_text_encoder(
     missing, unexpected = clip.load_sd(state_dict)
     if missing or unexpected:
         raise AudioXError(
-            f"The text encoder lacks {len(missing)} and has {len(unexpected)} unknown tensors (first: "
+            f"The text encoder lacks {len(missing)} tensors and has {len(unexpected)} unknown ones (first: "
             f"{[*missing, *unexpected][0]}), expected the encoder of a T5 v1.0 model such as t5-base."
         )
     return clip

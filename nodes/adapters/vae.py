@@ -10,19 +10,25 @@ import comfy.sd
 import torch
 
 from ...audiox_core.memory import activations
+from ...audiox_core.models.conditioners import AudioSizes, FrameAudioSizes, MelAudioSizes
 from ...audiox_core.models.tiling import default_tile_size
 from ...audiox_core.models.vae import OobleckVAE, VAESizes
 
 
 class AudioXVAE(comfy.sd.VAE):
-    """ComfyUI's audio VAE around the core's autoencoder, which may have any size and runs in pieces.
+    """ComfyUI's audio VAE around the core's autoencoder, which may have any size and runs in tiles.
 
-    Its weights and its sound are float32, as upstream's; on a GPU PyTorch may use TF32 in convolutions. Encoding
+    Weights and sound are float32, as in the official code; on a GPU PyTorch may use TF32 in convolutions. Encoding
     gives the posterior's mean: the same sound gives the same latent.
     """
 
-    def __init__(self, sizes: VAESizes, state_dict: dict[str, torch.Tensor], prompt_sizes) -> None:
-        """state_dict: float32 tensors under native names; the VAE keeps them as they are.
+    def __init__(
+        self,
+        sizes: VAESizes,
+        state_dict: dict[str, torch.Tensor],
+        prompt_sizes: AudioSizes | FrameAudioSizes | MelAudioSizes,
+    ) -> None:
+        """state_dict: float32 tensors under native names, used without a copy.
 
         prompt_sizes: the model's `NetworkSizes.audio`, which says in what form it takes audio prompts.
         """
@@ -38,11 +44,11 @@ class AudioXVAE(comfy.sd.VAE):
         self.first_stage_model = model.to(offload_device).eval().requires_grad_(False)
         comfy.model_management.archive_model_dtypes(model)
         self.patcher = comfy.model_patcher.ModelPatcher(model, load_device=self.device, offload_device=offload_device)
-        piece = default_tile_size(self.device)
-        # Of one sound each: ComfyUI divides the free memory by it to know how many go together.
-        self.memory_used_encode = lambda shape, dtype: activations.encode(sizes, 1, dtype.itemsize, piece, shape[2])
-        self.memory_used_decode = lambda shape, dtype: activations.decode(sizes, 1, shape[2], dtype.itemsize, piece)
-        self.crop_input = False  # upstream does not crop either: the encoder's strides round down by themselves
+        tile = default_tile_size(self.device)
+        # Of one sound each: ComfyUI divides the free memory by it to find how many go together.
+        self.memory_used_encode = lambda shape, dtype: activations.encode(sizes, 1, dtype.itemsize, tile, shape[2])
+        self.memory_used_decode = lambda shape, dtype: activations.decode(sizes, 1, shape[2], dtype.itemsize, tile)
+        self.crop_input = False  # neither does the official code: the encoder's strides round down by themselves
         self.size = None
         self.model_size()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from typing import Any
 
 import comfy.clip_vision
 import comfy.model_management
@@ -17,17 +18,14 @@ from ...audiox_core.checkpoint import Checkpoint
 from ...audiox_core.errors import AudioXError
 from ...audiox_core.media.frames import FrameRequest, encoder_requests
 from ...audiox_core.memory import activations
-from ...audiox_core.models.encoders import ClipSizes, normalise_clip
+from ...audiox_core.models.encoders import CLIP_BATCH, ClipSizes, normalise_clip
 from ...audiox_core.models.onednn import with_onednn
 from ...audiox_core.models.synchformer import Synchformer, encode, segments_at_once
 from .network import comfy_attention
 
-CLIP_BATCH = 10
-"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
 
-
-def clip_config(sizes: ClipSizes) -> dict:
-    """The sizes in the words of ComfyUI's CLIP vision configuration."""
+def clip_config(sizes: ClipSizes) -> dict[str, Any]:
+    """The sizes as ComfyUI's CLIP vision configuration."""
     return {
         "model_type": "clip_vision_model",
         "hidden_act": "quick_gelu",
@@ -49,22 +47,22 @@ def load_clip_vision(sizes: ClipSizes, state_dict: dict) -> comfy.clip_vision.Cl
             json.dump(clip_config(sizes), file)
         model = comfy.clip_vision.ClipVisionModel(path)
     missing, unexpected = model.load_sd(state_dict)
-    missing = [name for name in missing if "post_layernorm" not in name]  # after the tokens that AudioX takes
+    missing = [name for name in missing if "post_layernorm" not in name]  # AudioX takes the tokens before it
     if missing or unexpected:
         raise AudioXError(
-            f"The CLIP tower lacks {len(missing)} and has {len(unexpected)} unknown tensors (first: "
+            f"The CLIP tower lacks {len(missing)} tensors and has {len(unexpected)} unknown ones (first: "
             f"{[*missing, *unexpected][0]}), expected a CLIP ViT vision model."
         )
     return model
 
 
 class VideoEncoder:
-    """What Encode Video Prompt needs: CLIP, and Synchformer where the model has it, each with its own patcher."""
+    """The encoders of Encode Video Prompt: CLIP, and Synchformer if the model has it, each with its own patcher."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.sizes = [checkpoint.sizes[name] for name in checkpoint.video_encoders()]
         self.clip = load_clip_vision(self.sizes[0], checkpoint.state_dict("clip_vision"))
-        self.sync = None
+        self.sync: Synchformer | None = None
         if "synchformer" in checkpoint.video_encoders():
             self.load_sync(checkpoint)
 
@@ -75,16 +73,17 @@ class VideoEncoder:
         offload_device = management.text_encoder_offload_device()
         dtype = management.text_encoder_dtype(self.load_device)
         sizes = checkpoint.sizes["synchformer"]
-        self.sync = Synchformer(sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention())
-        self.sync.load_state_dict(checkpoint.state_dict("synchformer", dtype), assign=True)
-        self.sync.to(offload_device).eval().requires_grad_(False)
-        management.archive_model_dtypes(self.sync)
+        sync = Synchformer(sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention())
+        sync.load_state_dict(checkpoint.state_dict("synchformer", dtype), assign=True)
+        sync.to(offload_device).eval().requires_grad_(False)
+        management.archive_model_dtypes(sync)
+        self.sync = sync
         self.sync_patcher = comfy.model_patcher.CoreModelPatcher(
-            self.sync, load_device=self.load_device, offload_device=offload_device
+            sync, load_device=self.load_device, offload_device=offload_device
         )
 
     def requests(self) -> tuple[FrameRequest, ...]:
-        """The readings of a video, for CLIP and for Synchformer where there is one."""
+        """The frames to read of a video, for CLIP and for Synchformer if there is one."""
         return encoder_requests(*(sizes.image_size for sizes in self.sizes))
 
     def encode(
@@ -93,9 +92,11 @@ class VideoEncoder:
         """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) or None, of uint8 frames (N, 3, size, size)."""
         bar = comfy.utils.ProgressBar(len(clip_frames) + (0 if sync_frames is None else len(sync_frames)))
         tokens = self.encode_clip(clip_frames, bar)
-        return tokens, None if sync_frames is None else self.encode_sync(sync_frames, bar)
+        if self.sync is None or sync_frames is None:
+            return tokens, None
+        return tokens, self.encode_sync(self.sync, sync_frames, bar)
 
-    def encode_clip(self, frames: torch.Tensor, bar) -> torch.Tensor:
+    def encode_clip(self, frames: torch.Tensor, bar: comfy.utils.ProgressBar) -> torch.Tensor:
         required = activations.clip(self.sizes[0], torch.float32.itemsize)
         comfy.model_management.load_models_gpu([self.clip.patcher], memory_required=required)
         hidden_states = with_onednn(lambda pixels: self.clip.model(pixel_values=pixels)[0])
@@ -106,13 +107,13 @@ class VideoEncoder:
             bar.update(len(batch))
         return torch.cat(out).flatten(0, 1)[None].float()
 
-    def encode_sync(self, frames: torch.Tensor, bar) -> torch.Tensor:
-        required = activations.synchformer(self.sync.sizes, torch.float32.itemsize, segments_at_once(self.load_device))
+    def encode_sync(self, sync: Synchformer, frames: torch.Tensor, bar: comfy.utils.ProgressBar) -> torch.Tensor:
+        required = activations.synchformer(sync.sizes, torch.float32.itemsize, segments_at_once(self.load_device))
         comfy.model_management.load_models_gpu([self.sync_patcher], memory_required=required)
         start = bar.current
 
         def report(done: int, total: int) -> None:
             bar.update_absolute(start + len(frames) * done // total)
 
-        features = encode(self.sync, frames.to(self.load_device), dtype=torch.float32, progress=report)
+        features = encode(sync, frames.to(self.load_device), dtype=torch.float32, progress=report)
         return features.to(comfy.model_management.intermediate_device()).float()

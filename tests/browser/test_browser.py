@@ -591,7 +591,7 @@ def test_the_setting_and_the_commands_speak_chinese(page):
         name: json.loads((ROOT / "locales" / "zh" / f"{name}.json").read_text("utf-8"))
         for name in ("settings", "commands", "main")
     }
-    setting, menu = "app.extensionManager.setting", "AudioX: insert video-to-audio graph"
+    setting, menu = "app.extensionManager.setting", "AudioX: open video-to-audio workflow"
     page.run(f"await {setting}.set('Comfy.Locale', 'zh')")
     try:
         told = "document.getElementById('vue-app').__vue_app__.config.globalProperties.$t"

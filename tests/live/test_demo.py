@@ -54,7 +54,7 @@ def test_a_conversion_keeps_what_a_checkpoint_asks_for(tmp_path):
 def test_guidance_that_is_no_number_is_refused(tmp_path):
     path = tmp_path / "demo_base.safetensors"
     path.write_bytes(demo_path("base").read_bytes().replace(b'"audiox.cfg":"2"', b'"audiox.cfg":"x"'))
-    with pytest.raises(AudioXError, match="asks for the guidance 'x'"):
+    with pytest.raises(AudioXError, match="states the guidance scale 'x'"):
         _ = open_checkpoint(path).guidance
 
 

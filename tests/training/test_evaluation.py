@@ -2,7 +2,6 @@
 
 import json
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -10,9 +9,8 @@ import torch
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.errors import AudioXError
 from audiox_core.lengths import SAMPLE_RATE
-from audiox_core.media.bitmap_font import ROWS, text_mask, wrapped
-from audiox_core.media.png import png_bytes, write_png
-from audiox_core.media.spectrogram import mel_levels, spectrogram_picture
+from audiox_core.measure.spectra import mel_levels
+from audiox_core.media.spectrogram import spectrogram_picture
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.sampling.presets import PRESETS, RunSettings
 from training.evaluation import batches, cases, cli, events, gallery, judge, measures, report, run
@@ -131,25 +129,6 @@ def test_cases_are_held_out_and_balanced():
     shown = cases.film_cases(24, 0)
     assert len({(case.film.style, case.film.kind) for case in shown}) == len(films.STYLES) * len(films.COLOURS)
     assert sum(case.text == "" for case in shown) == 12
-
-
-def test_png_comes_back_pixel_for_pixel(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3)).astype(np.uint8)
-    write_png(tmp_path / "a.png", pixels)
-    with av.open(str(tmp_path / "a.png")) as file:
-        assert np.array_equal(next(file.decode(video=0)).to_ndarray(format="rgb24"), pixels)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    for wrong in (pixels[..., 0], pixels.astype(np.float32), pixels[:0]):
-        with pytest.raises(AudioXError, match=r"expected uint8 \(height, width, 3\)"):
-            png_bytes(wrong)
-
-
-def test_every_character_has_a_picture_of_its_own():
-    assert set(ROWS) == {chr(code) for code in range(32, 127)}
-    pictures = {text_mask(letter).tobytes() for letter in ROWS}
-    assert len(pictures) == len(ROWS)
-    assert text_mask("ab", 2).shape == (20, 24)
-    assert wrapped("one two three", 6 * 7, 1) == ["one .."]
 
 
 def test_spectrograms_show_pitch_upwards_and_time_to_the_right():

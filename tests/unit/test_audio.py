@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from audiox_core.errors import AudioXError
 from audiox_core.media import audio
+from audiox_core.media.resampling import resample
 from devtools import media_maker as maker
 from devtools.paths import GOLDEN
 
@@ -23,14 +24,14 @@ def random_sound(channels: int = 2, samples: int = 50001) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("rate", [32000, 48000])
-def test_resampling_is_upstreams(rate):
+def test_resampling_is_that_of_the_official_code(rate):
     with safe_open(RESAMPLE, "pt") as file:
         recipe = json.loads(file.metadata()["inputs"])["resample_in"]
         expected = file.get_tensor(f"resampled_{rate}_to_44100")
     bits = np.random.PCG64(zlib.crc32(f"input/{recipe['noise']}/{recipe['seed']}".encode()))
     noise = np.random.Generator(bits).standard_normal(recipe["shape"], dtype=np.float32)
     sound = torch.from_numpy(np.float32(recipe["scale"]) * noise)
-    assert (audio.resample(sound, rate, 44100) - expected).abs().max() <= 2e-5
+    assert (resample(sound, rate, 44100) - expected).abs().max() <= 2e-5
     prompt = audio.prepare_prompt(sound, rate, samples=expected.shape[1])
     assert (prompt - expected).abs().max() <= 2e-5
 
@@ -125,11 +126,10 @@ def test_prompt_has_two_channels():
         (torch.tensor([[0.0, float("nan")]]), 44100, "NaN"),
         (torch.tensor([[0.0, float("inf")]]), 44100, "NaN or infinite"),
         (torch.zeros(2, 10), 0, "sample rate is 0"),
-        (torch.zeros(2, 10), 44099, "cannot be resampled"),
-        (torch.zeros(2, 10), 44056, "cannot be resampled"),
+        (torch.zeros(2, 10), 2_147_483_647, "cannot be resampled"),
     ],
 )
-def test_a_prompt_that_is_no_sound_is_refused(sound, rate, words):
+def test_a_prompt_that_isnt_a_sound_is_refused(sound, rate, words):
     with pytest.raises(AudioXError, match=words):
         audio.prepare_prompt(sound, rate)
 

@@ -23,7 +23,7 @@ from audiox_core.lengths import PROMPT_SAMPLES
 from audiox_core.models.network import AudioXNetwork, NetworkSizes
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes
-from devtools.native_weights import remap
+from devtools.remap import remap
 from devtools.small_model import RELEASED, count, model_shapes, save_pickle, synchformer_shapes, vae_shapes, weights
 
 QKV = "model.model.transformer.layers.0.attn.qkv.weight"
@@ -254,7 +254,7 @@ def test_the_released_folder_is_found_from_each_of_its_paths(tmp_path, small_mod
     folder = lay_out(small_model_dir, tmp_path / "checkpoints", {name: name for name in files})
     opened = open_checkpoint(folder / path)
     assert opened.parts == parts
-    used = str(opened.origins["vae"]["decoder.layers.0.weight"].file.path)
+    used = str(opened.sources["vae"]["decoder.layers.0.weight"].file.path)
     assert used.endswith("vae.ckpt" if VAE in files else "audiox_turbo.ckpt")
 
 
@@ -279,7 +279,7 @@ def test_the_folder_of_other_packs_opens(tmp_path, small_model_dir, vae, shared_
         opened = open_checkpoint(path)
         assert opened.parts == ALL
         assert (opened.variant, opened.variant_source) == ("turbo", "folder name")
-        assert opened.origins["vae"]["decoder.layers.0.weight"].file.path.name == (vae or "model.ckpt")
+        assert opened.sources["vae"]["decoder.layers.0.weight"].file.path.name == (vae or "model.ckpt")
 
 
 def test_files_named_by_the_caller_win(tmp_path, small_model_dir):
@@ -287,7 +287,7 @@ def test_files_named_by_the_caller_win(tmp_path, small_model_dir):
     opened = open_checkpoint(
         small_model_dir, vae=other / "a/x.ckpt", synchformer=other / "b/y.pth", text_encoder=other / "c/z.safetensors"
     )
-    used = {part: next(iter(origins.values())).file.path.name for part, origins in opened.origins.items()}
+    used = {part: next(iter(sources.values())).file.path.name for part, sources in opened.sources.items()}
     assert used == {
         "network": "audiox_turbo.ckpt",
         "clip_vision": "audiox_turbo.ckpt",

@@ -271,7 +271,7 @@ def test_inspect_describes_what_is_no_model(small_model_dir, name, part, problem
 def test_inspect_prints_for_people_and_for_programs(small_model_dir, capsys, tmp_path):
     assert main(["inspect", str(small_model_dir)]) == 0
     table = capsys.readouterr().out
-    assert "Usable: AudioX-Turbo, known from the file name" in table and "synchformer" in table
+    assert "Usable: AudioX-Turbo, according to the file name" in table and "synchformer" in table
     assert main(["inspect", str(small_model_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["usable"] is True
     (tmp_path / "x.ckpt").write_bytes(b"rubbish")

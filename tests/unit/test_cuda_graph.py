@@ -13,10 +13,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from audiox_core import pipeline
+from audiox_core import stages
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.cli import main
-from audiox_core.memory import Machine, ModelFootprint, Workload, plan_memory
+from audiox_core.memory import Budget, Machine, ModelFootprint, Workload, plan_memory
 from audiox_core.models import cuda_graph as graphs
 from audiox_core.models.cuda_graph import LIMIT, PATIENCE, RecordedNetwork
 from audiox_core.models.network import AudioXNetwork
@@ -67,7 +67,7 @@ def inference():
 def cuda(monkeypatch):
     """As if the CPU had CUDA graphs."""
     monkeypatch.setattr(graphs, "capture", pretended)
-    monkeypatch.setattr(pipeline, "can_record", lambda device, streams: True)
+    monkeypatch.setattr(stages, "can_record", lambda device, streams: True)
 
 
 @pytest.fixture(scope="module", params=["base", "v1"])
@@ -172,8 +172,8 @@ def test_what_cannot_be_recorded_runs_without_and_says_so_once(network, cuda, mo
 def test_a_recording_keeps_to_the_plan(network, cuda, caplog):
     asked = (*given(0), prepared_of(network))
     need = asked[2].nbytes
-    for room, fits in ((need, False), (3 * need + 10**8, True)):
-        recorded = RecordedNetwork(network, room)
+    for free_vram, fits in ((need, False), (3 * need + 10**8, True)):
+        recorded = RecordedNetwork(network, free_vram)
         recorded.begin()
         for _ in range(PATIENCE + 1):
             recorded(*asked)
@@ -182,11 +182,11 @@ def test_a_recording_keeps_to_the_plan(network, cuda, caplog):
     assert "memory plan" in line
 
 
-def test_the_plan_knows_its_room(checkpoint):
+def test_the_plan_knows_the_free_memory(checkpoint):
     machine = Machine("cuda", 8 * 10**9, 8 * 10**9, 2**40, 2**40)
     found = plan_memory(ModelFootprint.of(checkpoint), Workload(), machine)
-    assert found.room + max(stage.vram for stage in found.stages) == found.vram
-    assert found.room > 0
+    assert found.free_vram + max(stage.vram for stage in found.stages) == found.budget.vram
+    assert found.free_vram > 0
 
 
 def test_a_sound_is_the_same(checkpoint, cuda, monkeypatch):
@@ -203,13 +203,12 @@ def test_a_sound_is_the_same(checkpoint, cuda, monkeypatch):
 
 
 def test_a_network_that_leaves_takes_its_recording_along(checkpoint, cuda):
-    leaves = replace(
-        plan_memory(ModelFootprint.of(checkpoint), Workload(), Machine("cpu", 0, 0, 2**40, 2**40)), vram=2**40
-    )
-    for stays in (frozenset({"network"}), frozenset()):
-        model = AudioX(checkpoint, plan=replace(leaves, stays=stays), cuda_graphs=True)
+    plan = plan_memory(ModelFootprint.of(checkpoint), Workload(), Machine("cpu", 0, 0, 2**40, 2**40))
+    plan = replace(plan, budget=Budget(vram=2**40, ram=2**40))
+    for resident in (frozenset({"network"}), frozenset()):
+        model = AudioX(checkpoint, plan=replace(plan, resident=resident), cuda_graphs=True)
         model.sample(Prompt(), resolve_settings(checkpoint.variant, steps=2), [0])
-        assert (model._recorded is not None) == bool(stays)
+        assert (model._recorded is not None) == bool(resident)
 
 
 def test_a_device_without_graphs_gets_a_line(checkpoint, caplog):

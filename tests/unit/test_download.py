@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiox_core.release import files as weights
+from audiox_core.release import files
 from audiox_core.release.files import RELEASES, default_folder, how_to_get, release_of
 from audiox_core.release.variants import VARIANTS
 from devtools.hub_server import COMMIT, HubServer, git_blob
@@ -21,11 +21,12 @@ MODEL = "audiox_turbo/audiox_turbo.ckpt"
 SMALL_T5 = """
 import json, os, sys
 from dataclasses import replace
-from audiox_core import cli, weights
+from audiox_core import cli
+from audiox_core.release.files import RELEASES
 known = json.loads(os.environ["KNOWN"])
-for name, release in weights.RELEASES.items():
+for name, release in RELEASES.items():
     files = [replace(file, **{"sha256": None, **known.get(file.source, {})}) for file in release.files]
-    weights.RELEASES[name] = replace(release, files=tuple(files))
+    RELEASES[name] = replace(release, files=tuple(files))
 sys.exit(cli.main(sys.argv[1:]))
 """
 """The command for a hub whose T5 is not the real one: only the checksums in KNOWN are known."""
@@ -320,8 +321,8 @@ def test_what_is_missing_is_told_whole(key):
 
 
 def test_the_default_folder_is_that_of_the_comfyui_around_the_pack(monkeypatch, tmp_path):
-    inside = tmp_path / "ComfyUI" / "custom_nodes" / "audiox-native" / "audiox_core" / "weights.py"
-    monkeypatch.setattr(weights, "__file__", str(inside))
+    inside = tmp_path / "ComfyUI" / "custom_nodes" / "audiox-native" / "audiox_core" / "release" / "files.py"
+    monkeypatch.setattr(files, "__file__", str(inside))
     assert default_folder() == tmp_path / "ComfyUI" / "models" / "audiox"
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "src" / "audiox_core" / "weights.py"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "src" / "audiox_core" / "release" / "files.py"))
     assert default_folder() == Path("models/audiox")

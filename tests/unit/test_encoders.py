@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from audiox_core.checkpoint.key_mapping import CLIP_VISION, T5
 from audiox_core.errors import AudioXError
 from audiox_core.models import encoders
+from audiox_core.release.components import CLIP_VISION, T5
 from devtools import small_model as small
 from devtools.parity import golden_models as models
 

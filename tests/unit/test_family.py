@@ -17,7 +17,8 @@ from audiox_core.models.dit import DiT, DiTSizes
 from audiox_core.models.network import RELEASED_SIZES, AudioXNetwork, NetworkSizes, architecture_of
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.release.variants import VARIANTS
-from audiox_core.sampling.presets import FLOW, PRESETS, V, resolve_settings
+from audiox_core.sampling.objectives import FLOW, V
+from audiox_core.sampling.presets import PRESETS, resolve_settings
 from devtools import small_family
 from devtools import small_model as small
 
@@ -79,7 +80,7 @@ def test_a_released_folder_opens_and_converts(variant, source, tokens, folders, 
 
 
 def test_the_tensors_beat_what_is_said(folders):
-    with pytest.raises(AudioXError, match="is AudioX by its tensors, but 'turbo' is the variant that was given"):
+    with pytest.raises(AudioXError, match="is AudioX by its tensors, but the given variant is 'turbo'"):
         open_checkpoint(folders["v1"], variant="turbo")
     with pytest.raises(AudioXError, match="AudioX-Turbo, AudioX-Base or AudioX-MAF-MMDiT by its tensors"):
         open_checkpoint(folders["maf-mmdit"], variant="maf")

@@ -9,7 +9,8 @@ from audiox_core import lengths
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.cli import main
 from audiox_core.demo import demo_path
-from audiox_core.measure import features as listening
+from audiox_core.measure.onsets import find_onsets
+from audiox_core.measure.spectra import mean_spectrum
 from audiox_core.media.audio import write_audio
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.sampling.presets import resolve_settings
@@ -148,7 +149,7 @@ def test_a_variation_resembles_more_the_less_is_denoised(tone, tmp_path):
         generated(tmp_path, "--prompt", "a high tone", "--edit", str(tone), "--denoise", share, "--seed", "3")
         for share in ("0.25", "1")
     ]
-    near, far = (np.abs(listening.mean_spectrum(sound)[1] - listening.mean_spectrum(before)[1]).sum() for sound in same)
+    near, far = (np.abs(mean_spectrum(sound)[1] - mean_spectrum(before)[1]).sum() for sound in same)
     assert near < far / 2
 
 
@@ -169,7 +170,7 @@ def test_a_long_video_is_answered_to_its_end(tmp_path):
         output.mux(stream.encode())
     sound = generated(tmp_path, "--variant", "turbo", "--prompt", films.GENERIC, "--video", str(path), "--seconds", "0")
     assert sound.shape == (2, 33 * RATE)
-    onsets = listening.onsets(sound)
+    onsets = find_onsets(sound)
     for part in ((0, 11), (11, 22), (22, 33)):
         wanted = [t for t in times if part[0] <= t < part[1]]
         heard = [t for t in onsets if part[0] - 0.1 <= t < part[1] + 0.1]

@@ -10,7 +10,7 @@ from audiox_core.cli import main
 from audiox_core.errors import AudioXError
 from audiox_core.measure.loudness import GATE, STAGES, check_target, k_weighting, loudness, loudness_gain, true_peak
 from audiox_core.media.audio import read_audio
-from audiox_core.media.mux import mux_video
+from audiox_core.media.mux import SoundPlacement, mux_video
 from devtools import media_maker as maker
 from devtools.graphs import ids_of, load, node, shipped
 
@@ -186,9 +186,11 @@ def test_a_target_that_no_sound_has_is_refused(target):
 # On a video
 
 
-def muxed(tmp_path, sound, **options) -> torch.Tensor:
+def muxed(tmp_path, sound, mode="replace", **placement) -> torch.Tensor:
     source = maker.make_video(tmp_path / "a.mkv", sound=maker.tone(2.0, hertz=300, level=0.2))  # 2 s, flac
-    return read_audio(mux_video(source, sound, RATE, tmp_path / "b.mkv", **options))[0]
+    return read_audio(
+        mux_video(source, sound, RATE, tmp_path / "b.mkv", mode=mode, placement=SoundPlacement(**placement))
+    )[0]
 
 
 def test_the_new_sound_of_a_video_has_the_loudness(tmp_path):

@@ -16,7 +16,7 @@ from audiox_core.models.encoders import ClipSizes, T5Sizes, encode_clip, encode_
 from audiox_core.models.mmdit import MMDiTSizes
 from audiox_core.models.network import RELEASED_SIZES, AudioXNetwork
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes, encode
-from audiox_core.models.tiling import CPU_TILE_SIZE, GPU_PIECE
+from audiox_core.models.tiling import CPU_TILE_SIZE, GPU_TILE_SIZE
 from audiox_core.models.vae import OobleckVAE, VAESizes
 from devtools.memory_tracker import Tracker, peak_of
 
@@ -101,22 +101,22 @@ def test_a_prompt_of_turbo_takes_what_the_model_says():
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-@pytest.mark.parametrize("piece", [CPU_TILE_SIZE, 2**22, GPU_PIECE])
+@pytest.mark.parametrize("tile_size", [CPU_TILE_SIZE, 2**22, GPU_TILE_SIZE])
 @pytest.mark.parametrize(("sounds", "frames"), [(1, 120), (3, 40)])
-def test_vae(device, piece, sounds, frames):
+def test_vae(device, tile_size, sounds, frames):
     sizes = VAESizes() if device == "meta" else VAESizes(channels=4, widths=(4, 8, 16, 32, 64))
     if device == "cpu":
-        piece //= 2**5  # so that a small model has pieces too
+        tile_size //= 2**5  # so that a small model has tiles too
     vae = OobleckVAE(sizes, device=device).requires_grad_(False)
-    vae.set_piece(piece)
+    vae.set_tile_size(tile_size)
     latent, sound = torch.zeros(sounds, 64, frames, device=device), (sounds, 2, 2048 * frames)
-    check(activations.decode(sizes, sounds, frames, 4, piece), peak_of(lambda: vae.decode(latent)))
-    estimate = activations.encode(sizes, sounds, 4, piece, 2048 * frames)
+    check(activations.decode(sizes, sounds, frames, 4, tile_size), peak_of(lambda: vae.decode(latent)))
+    estimate = activations.encode(sizes, sounds, 4, tile_size, 2048 * frames)
     check(estimate, peak_of(lambda: vae.encode_statistics(torch.zeros(sound, device=device))))
 
 
-def test_smaller_pieces_take_less():
-    takes = [activations.decode(VAESizes(), 1, FRAMES, 4, piece) for piece in (CPU_TILE_SIZE, 2**22, GPU_PIECE)]
+def test_smaller_tiles_take_less():
+    takes = [activations.decode(VAESizes(), 1, FRAMES, 4, size) for size in (CPU_TILE_SIZE, 2**22, GPU_TILE_SIZE)]
     assert takes == sorted(takes) and takes[0] < takes[-1] / 2
 
 

@@ -7,8 +7,19 @@ import torch
 
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.errors import AudioXError
-from audiox_core.memory import GB, Dtypes, Limits, Machine, ModelFootprint, Workload, largest_need, plan_memory
-from audiox_core.models.tiling import CPU_TILE_SIZE, GPU_PIECE
+from audiox_core.memory import (
+    GB,
+    Budget,
+    Decoding,
+    Dtypes,
+    Limits,
+    Machine,
+    ModelFootprint,
+    Workload,
+    largest_need,
+    plan_memory,
+)
+from audiox_core.models.tiling import CPU_TILE_SIZE, GPU_TILE_SIZE
 from audiox_core.pipeline import AudioX, Prompt
 from audiox_core.sampling.presets import resolve_settings
 from devtools.released_model import released_model
@@ -29,14 +40,13 @@ def machine(vram: float, ram: float, device: str = "") -> Machine:
     return Machine(device, int(vram * GB), int(0.93 * vram * GB), int(ram * GB), int(0.75 * ram * GB))
 
 
-def within(found) -> bool:
+def within(plan) -> bool:
     """Whether every stage keeps to what may be used."""
-    memories = [(stage.ram, found.ram) for stage in found.stages] + [(stage.vram, found.vram) for stage in found.stages]
-    return all(need <= allowed for need, allowed in memories)
+    return all(stage.ram <= plan.budget.ram and stage.vram <= plan.budget.vram for stage in plan.stages)
 
 
 @pytest.mark.parametrize(
-    ("vram", "ram", "dtypes", "streamed", "stays", "goes"),
+    ("vram", "ram", "dtypes", "streamed", "resident", "dropped"),
     [
         # Graphics memory that holds everything
         (80, 64, FULL, 0, ALL, set()),
@@ -58,12 +68,12 @@ def within(found) -> bool:
         (0, 16, FULL, 0, {"network", "vae"}, {"t5", "clip_vision", "synchformer"}),
     ],
 )
-def test_machines(turbo, vram, ram, dtypes, streamed, stays, goes):
-    found = plan_memory(turbo, VIDEO, machine(vram, ram), None, dtypes)
-    assert (found.streamed_blocks, found.stays, found.goes) == (streamed, stays, goes)
-    assert found.streams_prompt == (streamed > 0)
-    assert within(found)
-    assert (found.vram, found.ram) == (int(0.9 * int(0.93 * vram * GB)), int(0.8 * int(0.75 * ram * GB)))
+def test_machines(turbo, vram, ram, dtypes, streamed, resident, dropped):
+    plan = plan_memory(turbo, VIDEO, machine(vram, ram), None, dtypes)
+    assert (plan.streaming.streamed, plan.resident, plan.dropped) == (streamed, resident, dropped)
+    assert plan.streaming.prompt_layers == (streamed > 0)
+    assert within(plan)
+    assert plan.budget == Budget(int(0.9 * int(0.93 * vram * GB)), int(0.8 * int(0.75 * ram * GB)))
 
 
 @pytest.mark.parametrize(("dtypes", "rows"), [(FULL, 1), (HALF, 1), (HALF, 2)])
@@ -72,7 +82,7 @@ def test_with_the_largest_need_nothing_streams(turbo, dtypes, rows):
     need = largest_need(turbo, job, dtypes, torch.device("cuda"))
 
     def streams(vram: int) -> bool:
-        return plan_memory(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streams_prompt
+        return plan_memory(turbo, job, machine(24, 64), Limits(max_vram=vram), dtypes).streaming.prompt_layers
 
     assert streams(need - 1) and not streams(need)
     assert need > turbo.weights("network", dtypes)
@@ -82,7 +92,7 @@ def test_unified_memory_counts_once(turbo):
     """On MPS the device's memory is the system's: everything in it adds up, and nothing streams."""
     apple = Machine("mps", 12 * GB, 12 * GB, 16 * GB, 10 * GB)
     found = plan_memory(turbo, VIDEO, apple, None, HALF)
-    assert found.stays == ALL and not found.streamed_blocks
+    assert found.resident == ALL and not found.streaming.streamed
     assert all(stage.vram == 0 and stage.ram <= 0.8 * 10 * GB for stage in found.stages)
     with pytest.raises(AudioXError, match="--dtype bf16"):
         plan_memory(turbo, VIDEO, apple, None, FULL)
@@ -90,7 +100,7 @@ def test_unified_memory_counts_once(turbo):
 
 def test_less_memory_streams_more_blocks(turbo):
     streamed = [
-        plan_memory(turbo, Workload(), machine(vram, 32), None, HALF).streamed_blocks for vram in (2, 3, 4, 5, 6, 8)
+        plan_memory(turbo, Workload(), machine(vram, 32), None, HALF).streaming.streamed for vram in (2, 3, 4, 5, 6, 8)
     ]
     assert streamed == sorted(streamed, reverse=True)
     assert streamed[0] > 10 and streamed[-1] == 0
@@ -118,26 +128,26 @@ def test_guidance_and_batches_need_more(turbo):
     assert 0 < steps(Workload(sounds=4)) - steps(Workload()) < prompt
 
 
-def test_decoding_takes_smaller_pieces_and_batches_where_memory_is_short(turbo):
+def test_decoding_takes_smaller_tiles_and_batches_where_memory_is_short(turbo):
     roomy, tight = (plan_memory(turbo, Workload(sounds=8), machine(vram, 32), None, HALF) for vram in (24, 2))
-    assert (roomy.piece, roomy.decode_sounds) == (GPU_PIECE, 8)
-    assert tight.piece < GPU_PIECE and tight.decode_sounds < 8
-    assert plan_memory(turbo, Workload(), machine(0, 32), None, HALF).piece == CPU_TILE_SIZE
+    assert roomy.decoding == Decoding(GPU_TILE_SIZE, 8)
+    assert tight.decoding.tile_size < GPU_TILE_SIZE and tight.decoding.batch < 8
+    assert plan_memory(turbo, Workload(), machine(0, 32), None, HALF).decoding.tile_size == CPU_TILE_SIZE
 
 
 def test_limits_replace_the_shares(turbo):
     found = plan_memory(turbo, Workload(), machine(24, 64), Limits(max_vram=3 * GB, max_ram=8 * GB), HALF)
-    assert (found.vram, found.ram) == (3 * GB, 8 * GB)
-    assert found.streamed_blocks > 0 and within(found)
+    assert found.budget == Budget(3 * GB, 8 * GB)
+    assert found.streaming.streamed > 0 and within(found)
     assert (
-        plan_memory(turbo, Workload(), machine(24, 64), Limits(max_vram=99 * GB), HALF).vram
+        plan_memory(turbo, Workload(), machine(24, 64), Limits(max_vram=99 * GB), HALF).budget.vram
         == machine(24, 64).vram_free
     )
 
 
 def test_without_offloading_everything_stays(turbo):
     found = plan_memory(turbo, VIDEO, machine(24, 64), Limits(offload=False), HALF)
-    assert found.stays == ALL
+    assert found.resident == ALL
     with pytest.raises(AudioXError, match=r"offloading .no --no-cpu-offload. would fit"):
         plan_memory(turbo, VIDEO, machine(4, 64), Limits(offload=False), HALF)
 
@@ -149,7 +159,7 @@ def test_without_offloading_everything_stays(turbo):
         (machine(4, 8), Workload(), FULL, "half precision (--dtype bf16, no --no-half) would fit"),
         (machine(0, 8), Workload(sounds=64, rows=2), HALF, "fewer sounds at a time (--batch 4) would fit"),
         (machine(1, 32), Workload(), HALF, "--device cpu would fit"),
-        (machine(0, 4), Workload(), HALF, "close other programs, or take a machine with more"),
+        (machine(0, 4), Workload(), HALF, "close other programs, or use a machine with more memory"),
     ],
 )
 def test_when_nothing_fits_a_sentence_says_what_would(turbo, machine, job, dtypes, remedy):

@@ -40,7 +40,8 @@ def test_every_stage_has_a_line():
     found = plan_memory(released_model(), Workload(video=True), EXAMPLE, Limits(max_vram=3 * GB), HALF)
     said = plan_report(found)
     assert "  - Using: 3.0GB VRAM (as limited)" in said
-    assert f"{24 - found.streamed_blocks} of 24 blocks on the device, {found.streamed_blocks} stream" in said
+    streamed = found.streaming.streamed
+    assert f"{24 - streamed} of 24 blocks on the device, {streamed} stream" in said
     for name in ("encode text (t5)", "encode video (clip_vision)", "encode video (synchformer)", "decode (vae)"):
         assert f"  - {name}: " in said
 

@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from audiox_core.checkpoint import open_checkpoint
-from audiox_core.memory import Machine, ModelFootprint, Workload, plan_memory
+from audiox_core.memory import BlockStreaming, Decoding, Machine, ModelFootprint, Workload, plan_memory
 from audiox_core.memory.streaming import StreamedNetwork, evenly
 from audiox_core.models.network import AudioXNetwork
 from audiox_core.pipeline import AudioX, Prompt
@@ -41,28 +41,30 @@ def latent_of(model, sounds=2):
 
 @pytest.mark.parametrize("streamed", [0, 2])
 def test_streaming_changes_no_bit(checkpoint, streamed):
-    nothing = frozenset()
-    streaming = planned(checkpoint, streamed_blocks=streamed, streams_prompt=True, stays=nothing)
-    whole, parts = AudioX(checkpoint), AudioX(checkpoint, plan=streaming)
+    blocks = ModelFootprint.of(checkpoint).network.blocks
+    streaming = BlockStreaming(blocks, streamed, prompt_layers=True)
+    whole = AudioX(checkpoint)
+    parts = AudioX(checkpoint, plan=planned(checkpoint, streaming=streaming, resident=frozenset()))
     expected = latent_of(whole)
     assert torch.equal(latent_of(parts), expected)
     assert torch.equal(latent_of(parts), expected)  # the second run finds everything as the first did
     assert torch.equal(parts.decode(expected), whole.decode(expected))
 
 
-def test_parts_that_go_are_read_again(checkpoint):
-    model = AudioX(checkpoint, plan=planned(checkpoint, goes=frozenset({"network", "t5", "vae"}), stays=frozenset()))
+def test_dropped_components_are_read_again(checkpoint):
+    dropped = frozenset({"network", "t5", "vae"})
+    model = AudioX(checkpoint, plan=planned(checkpoint, dropped=dropped, resident=frozenset()))
     latent = latent_of(model)
     model.decode(latent)
     assert model._parts == {}
     assert torch.equal(latent_of(model), latent)
 
 
-def test_pieces_and_batches_change_little(checkpoint):
+def test_tiles_and_batches_change_little(checkpoint):
     latent = torch.randn(2, 64, 236, generator=torch.Generator().manual_seed(0))
     whole = AudioX(checkpoint).decode(latent)
-    pieces = AudioX(checkpoint, plan=planned(checkpoint, piece=2**14, decode_sounds=1)).decode(latent)
-    assert torch.allclose(whole, pieces, atol=1e-5)
+    tiled = AudioX(checkpoint, plan=planned(checkpoint, decoding=Decoding(2**14, batch=1))).decode(latent)
+    assert torch.allclose(whole, tiled, atol=1e-5)
 
 
 def network_of(checkpoint) -> AudioXNetwork:
@@ -94,10 +96,10 @@ def test_two_slots_are_all_that_blocks_take(released_dir):
     numbers = ModelFootprint.of(checkpoint).network
     stream = StreamedNetwork(network, 2, torch.device("cpu"), pin=False)
     with Tracker() as tracker, stream:
-        assert tracker.live == 4 * (2 * numbers.block + numbers.ends)
+        assert tracker.live == 4 * (2 * numbers.block + numbers.rest)
     with torch.inference_mode(), Tracker() as tracker, stream:
         network.prepare(network.null_context(1, torch.zeros(1)))
-    assert tracker.peak < 4 * (2 * numbers.block + 2 * numbers.largest) + 10e6
+    assert tracker.peak < 4 * (2 * numbers.block + 2 * numbers.largest_prompt_layer) + 10e6
 
 
 def test_streamed_blocks_are_spread():
@@ -123,5 +125,5 @@ def test_every_operator_finds_its_tensors_on_the_device(checkpoint):
                 prepared = network.prepare(network.context(text, *video))
                 out = network(torch.zeros(2, 64, 236, device=cuda), torch.zeros(2, device=cuda), prepared)
             assert prepared.device == out.device == cuda
-            assert {place.module._parameters[place.name].device for place in stream.residents} == {cuda}
+            assert {slot.module._parameters[slot.name].device for slot in stream.residents} == {cuda}
         assert {value.device.type for value in network.parameters()} == {"cpu"}

@@ -12,8 +12,8 @@ import torch
 from audiox_core.errors import AudioXError
 from audiox_core.media import mix
 from audiox_core.media.audio import read_audio
-from audiox_core.media.frames import read_frames
-from audiox_core.media.mux import mux_video
+from audiox_core.media.frames import FrameRequest, read_clip
+from audiox_core.media.mux import Cut, SoundPlacement, mux_video
 from devtools import media_maker as maker
 
 RATE = 44100
@@ -89,7 +89,7 @@ def test_pictures_are_copied_and_the_length_is_exact(tmp_path, suffix, with_soun
 @pytest.mark.parametrize("duration", [None, 0.8, 1.0, 1.234, 3.3])
 def test_stated_lengths_are_what_was_asked(tmp_path, rate, duration):
     source = maker.make_video(tmp_path / "a.mp4", rate=rate, count=50, sound=maker.tone(2.0))
-    result = mux_video(source, maker.tone(10.0), RATE, tmp_path / "b.mp4", duration=duration)
+    result = mux_video(source, maker.tone(10.0), RATE, tmp_path / "b.mp4", cut=Cut(duration=duration))
     whole = stream_seconds(source)[0]
     assert abs(whole - 50 / Fraction(rate)) < 1e-3  # FFmpeg's mp4 states lengths in milliseconds unless told otherwise
     asked = Fraction(str(duration)) if duration else whole
@@ -108,7 +108,7 @@ def test_stated_lengths_are_what_was_asked(tmp_path, rate, duration):
 def test_matroska_ends_where_asked(tmp_path, suffix):
     options = {"options": {"bf": "0"}} if suffix == ".mkv" else SOURCES[suffix]
     source = maker.make_video(tmp_path / f"a{suffix}", rate=25, count=50, **options)
-    result = mux_video(source, maker.tone(10.0), RATE, tmp_path / f"b{suffix}", duration=1.2)
+    result = mux_video(source, maker.tone(10.0), RATE, tmp_path / f"b{suffix}", cut=Cut(duration=1.2))
     read, rate = read_audio(result)
     assert read.shape[1] == round(1.2 * rate)
     assert shown_numbers(result) == list(range(30))
@@ -120,7 +120,7 @@ def test_matroska_ends_where_asked(tmp_path, suffix):
 def test_a_part_begins_between_key_frames(tmp_path, start):
     caption = [(0.2, 0.4, "early"), (1.0, 0.5, "late")]
     source = maker.make_video(tmp_path / "a.mp4", rate=25, count=50, sound=maker.tone(2.0), captions=caption)
-    result = mux_video(source, maker.tone(0.5), RATE, tmp_path / "b.mp4", start=start, duration=0.6, mode="mix")
+    result = mux_video(source, maker.tone(0.5), RATE, tmp_path / "b.mp4", cut=Cut(start, 0.6), mode="mix")
     numbers = shown_numbers(result)
     assert numbers == [n for n in range(50) if start <= n / 25 < start + 0.6]
     video, audio, file = stream_seconds(result)
@@ -135,8 +135,8 @@ def test_a_part_begins_between_key_frames(tmp_path, start):
 def test_matroska_cannot_begin_between_key_frames(tmp_path):
     source = maker.make_video(tmp_path / "a.mkv", rate=25, count=50, keyframe_every=25)
     with pytest.raises(AudioXError, match="no key frame"):
-        mux_video(source, maker.tone(0.5), RATE, tmp_path / "b.mkv", start=0.5)
-    assert shown_numbers(mux_video(source, maker.tone(0.5), RATE, tmp_path / "b.mkv", start=1.0))[0] == 25
+        mux_video(source, maker.tone(0.5), RATE, tmp_path / "b.mkv", cut=Cut(0.5))
+    assert shown_numbers(mux_video(source, maker.tone(0.5), RATE, tmp_path / "b.mkv", cut=Cut(1.0)))[0] == 25
 
 
 def test_pictures_of_variable_rate_keep_their_times(tmp_path):
@@ -175,9 +175,8 @@ def test_hdr_survives(tmp_path, name):
 def test_rotation_survives(tmp_path, matrix, suffix):
     source = maker.make_video(tmp_path / "a.mp4", count=5, picture=maker.corner_picture, matrix=matrix)
     result = mux_video(source, maker.tone(0.2), RATE, tmp_path / f"b{suffix}")
-    options = {"fps": 25, "count": 1, "size": 64}
-    shown = maker.corner_letters(read_frames(result, **options)[0])
-    assert shown == maker.corner_letters(read_frames(source, **options)[0]) != "rgbw"
+    [[before]], [[after]] = (read_clip(path, [FrameRequest(25, 1, 64)]) for path in (source, result))
+    assert maker.corner_letters(after) == maker.corner_letters(before) != "rgbw"
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -226,7 +225,7 @@ def test_replace_drops_and_mix_keeps_the_original_sound(tmp_path):
 
 def test_duck_lowers_only_around_the_new_sound(tmp_path):
     source = maker.make_video(tmp_path / "a.mkv", count=120, sound=maker.tone(4.0, hertz=300, level=0.2))
-    options = {"mode": "duck", "duck_db": -20.0, "offset": 1.5}
+    options = {"mode": "duck", "duck_db": -20.0, "placement": SoundPlacement(offset=1.5)}
     read, _ = read_audio(mux_video(source, maker.tone(1.0, hertz=1000), RATE, tmp_path / "b.mkv", **options))
 
     def level(start: float, end: float) -> float:
@@ -247,8 +246,9 @@ def test_mixed_sounds_stay_in_step(tmp_path):
         kept, _ = read_audio(mux_video(source, torch.zeros(2, 9), RATE, tmp_path / "b.mkv", mode="mix"))
         peak = kept[0].abs().argmax().item()
         assert abs(peak - (1 - late) * RATE) < RATE * 0.002, suffix
-        cut, _ = read_audio(mux_video(source, torch.zeros(2, 9), RATE, tmp_path / "c.mp4", mode="mix", start=0.7))
-        assert abs(cut[0].abs().argmax().item() - (0.3 - late) * RATE) < RATE * 0.002, suffix
+        result = mux_video(source, torch.zeros(2, 9), RATE, tmp_path / "c.mp4", mode="mix", cut=Cut(0.7))
+        shortened, _ = read_audio(result)
+        assert abs(shortened[0].abs().argmax().item() - (0.3 - late) * RATE) < RATE * 0.002, suffix
 
 
 @pytest.mark.parametrize("offset", [0.5, 0.0, -0.25])
@@ -256,7 +256,7 @@ def test_offset_places_the_new_sound(tmp_path, offset):
     source = maker.make_video(tmp_path / "a.mkv")
     click = torch.zeros(1, RATE)
     click[0, RATE // 2] = 0.9
-    read, _ = read_audio(mux_video(source, click, RATE, tmp_path / "b.mkv", offset=offset))
+    read, _ = read_audio(mux_video(source, click, RATE, tmp_path / "b.mkv", placement=SoundPlacement(offset=offset)))
     assert read.shape == (2, 2 * RATE)
     assert read.abs().argmax(dim=1).tolist() == [round((0.5 + offset) * RATE)] * 2
 
@@ -265,7 +265,7 @@ def test_offset_places_the_new_sound(tmp_path, offset):
 def test_gains_and_channels_of_the_original(tmp_path, channels):
     sound = maker.tone(2.0, hertz=300, level=0.2, channels=channels)
     source = maker.make_video(tmp_path / "a.mkv", sound=sound)
-    options = {"mode": "mix", "gain_db": -6.0, "original_gain_db": -12.0}
+    options = {"mode": "mix", "placement": SoundPlacement(gain_db=-6.0), "original_gain_db": -12.0}
     new = maker.tone(2.0, 32000, hertz=1000, level=0.4)
     read, rate = read_audio(mux_video(source, new, 32000, tmp_path / "b.mkv", **options))
     assert rate == 32000
@@ -326,8 +326,8 @@ def test_progress_counts_and_an_interrupt_leaves_nothing(tmp_path):
         (torch.zeros(2, 9), "b.webm", {}, r"video stream \(h264\) cannot be copied"),
         (torch.zeros(2, 9), "no/b.mp4", {}, "no folder"),
         (torch.zeros(2, 9), "b.mp4", {"mode": "loud"}, "choose replace, mix or duck"),
-        (torch.zeros(2, 9), "b.mp4", {"start": 2.0}, r"2\.00 s long"),
-        (torch.zeros(2, 9), "b.mp4", {"duration": 0.0}, "duration is 0"),
+        (torch.zeros(2, 9), "b.mp4", {"cut": Cut(2.0)}, r"2\.00 s long"),
+        (torch.zeros(2, 9), "b.mp4", {"cut": Cut(duration=0.0)}, "duration is 0"),
         (torch.zeros(2, 0), "b.mp4", {}, "no samples"),
         (torch.zeros(8, 9), "b.mp4", {}, "8 channels"),
         (torch.full((2, 9), float("nan")), "b.mp4", {}, "NaN"),
@@ -341,7 +341,7 @@ def test_requests_that_cannot_work_are_refused(tmp_path, sound, destination, opt
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"] and source.read_bytes() == before
 
 
-def test_sources_that_are_no_video_are_refused(tmp_path):
+def test_sources_that_arent_a_video_are_refused(tmp_path):
     with pytest.raises(AudioXError, match="no file"):
         mux_video(tmp_path / "a.mp4", torch.zeros(2, 9), RATE, tmp_path / "b.mp4")
     (tmp_path / "a.mp4").write_bytes(b"nothing" * 99)

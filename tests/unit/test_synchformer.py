@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audiox_core.checkpoint.key_mapping import SYNCHFORMER
 from audiox_core.errors import AudioXError
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes, encode, normalise, segments
+from audiox_core.release.components import SYNCHFORMER
 from devtools import small_model as small
 from devtools.parity import golden_models as models
 

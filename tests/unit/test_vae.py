@@ -1,16 +1,16 @@
-"""The autoencoder in pieces equals itself in one piece; sizes, silence and errors."""
+"""The autoencoder in tiles equals itself as a whole; sizes, silence and errors."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from audiox_core.checkpoint.key_mapping import VAE
 from audiox_core.errors import AudioXError
-from audiox_core.models import tiling as pieces
+from audiox_core.models import tiling
 from audiox_core.models import vae as oobleck
 from audiox_core.models.tiling import run_tiled
 from audiox_core.models.vae import OobleckVAE, Snake, VAESizes, silence_statistics
+from audiox_core.release.components import VAE
 from devtools import small_model as small
 from devtools.parity import golden_models as models
 
@@ -43,7 +43,8 @@ def test_snake_is_the_formula_and_leaves_its_input_alone():
     expected, before = x + torch.sin(a * x) ** 2 / (b + 1e-9), x.clone()
     torch.testing.assert_close(snake(x), expected)
     assert torch.equal(x, before)
-    torch.testing.assert_close(snake.overwrite(x), expected)
+    snake.in_place = True
+    torch.testing.assert_close(snake(x), expected)
     torch.testing.assert_close(x, expected)
 
 
@@ -56,20 +57,20 @@ def plain(half: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("length", [2048, 2049, 20_000 + 777])
 @torch.no_grad()
-def test_encoding_in_pieces_is_encoding(monkeypatch, length):
+def test_encoding_in_tiles_is_encoding(monkeypatch, length):
     vae, audio = build(), noise(2, 2, length)
     whole = plain(vae.encoder, audio)
-    monkeypatch.setattr(pieces, "CPU_PIECE", 1)  # then a piece is 256 positions
+    monkeypatch.setattr(tiling, "CPU_TILE_SIZE", 1)  # then a tile is 256 positions
     assert whole.shape[-1] == length // 2048
     torch.testing.assert_close(vae.encode_raw(audio), whole, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 11])
 @torch.no_grad()
-def test_decoding_in_pieces_is_decoding(monkeypatch, frames):
+def test_decoding_in_tiles_is_decoding(monkeypatch, frames):
     vae, latent = build(), noise(2, 64, frames)
     whole = plain(vae.decoder, latent)
-    monkeypatch.setattr(pieces, "CPU_PIECE", 1)
+    monkeypatch.setattr(tiling, "CPU_TILE_SIZE", 1)
     before = latent.clone()
     torch.testing.assert_close(vae.decode(latent), whole, atol=1e-5, rtol=0)
     assert torch.equal(latent, before)
@@ -80,12 +81,12 @@ def test_a_margin_that_is_too_small_shows(monkeypatch):
     """The two tests above would see a wrong receptive field."""
     vae, audio = build(), noise(1, 2, 10_000)
     whole = vae.encode_raw(audio)
-    monkeypatch.setattr(pieces, "CPU_PIECE", 1)
+    monkeypatch.setattr(tiling, "CPU_TILE_SIZE", 1)
     monkeypatch.setattr(oobleck, "UNITS_REACH", 20)
     assert (vae.encode_raw(audio) - whole).abs().max() > 1e-5
 
 
-def test_pieces_cover_every_position_once():
+def test_tiles_cover_every_position_once():
     x = torch.arange(1000.0)[None]
     seen = []
 
@@ -93,7 +94,7 @@ def test_pieces_cover_every_position_once():
         seen.append(part.shape[-1])
         return part.repeat_interleave(3, -1)
 
-    assert torch.equal(run_tiled(function, x, piece=64, margin=5, up=3), x.repeat_interleave(3, -1))
+    assert torch.equal(run_tiled(function, x, tile=64, margin=5, up=3), x.repeat_interleave(3, -1))
     assert max(seen) == 64 + 2 * 5
 
 
@@ -106,7 +107,7 @@ def test_batch_equals_singles():
     torch.testing.assert_close(vae.decode(latent), singles, atol=2e-5, rtol=0)
 
 
-def test_the_mean_is_the_encoding():
+def test_the_latent_is_the_mean():
     vae, audio = build(), noise(1, 2, 10_000)
     mean, std = vae.encode_statistics(audio)
     assert (std > 1e-4).all()

@@ -8,11 +8,11 @@ import torch
 from audiox_core import lengths
 from audiox_core.errors import AudioXError
 from audiox_core.media.decoding import JOIN_SAMPLES, cross_fade, decode_loop, decode_part
-from audiox_core.media.splice import FADE_SAMPLES, checked_range, made_frames, place, splice
+from audiox_core.media.splice import FADE_SAMPLES, checked_range, pad_sound, regenerated_frames, splice
 from audiox_core.models.network import NetworkSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes
-from audiox_core.prompts import Prompt, covered_seconds, encode_windows, side_by_side
-from audiox_core.sampling import away_from, guide, inpaint, windows
+from audiox_core.prompts import Prompt, concat_windows, covered_seconds, encode_windows
+from audiox_core.sampling import guide, inpaint, windows, with_separate_scales
 
 SMALL_VAE = VAESizes(channels=4, widths=(4, 4, 8, 8, 8), latent_channels=8)
 
@@ -47,23 +47,33 @@ def test_other_lengths_are_refused_and_short_ones_are_not():
 # Windows
 
 
-@pytest.mark.parametrize("layout", [windows.line(236), windows.line(752), windows.circle(90), windows.circle(700)])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        windows.linear_windows(236),
+        windows.linear_windows(752),
+        windows.circular_windows(90),
+        windows.circular_windows(700),
+    ],
+)
 def test_windows_add_up_to_one(layout):
-    frames = 1 + max(int(window.places.max()) for window in layout)
+    frames = 1 + max(int(window.indices.max()) for window in layout)
     x = random(2, 3, frames)
     assert torch.allclose(windows.over_windows(lambda i, part: part, x, layout), x, atol=1e-6)
-    assert all(len(window.places) == 236 for window in layout)
+    assert all(len(window.indices) == 236 for window in layout)
 
 
 def test_a_window_counts_only_where_its_prompts_reach_unless_it_is_the_last():
-    first, last = windows.line(408)
+    first, last = windows.linear_windows(408)
     assert not first.weights[lengths.GOOD_FRAMES :].any()
     assert last.weights[lengths.GOOD_FRAMES :].all()
     assert first.weights[: lengths.WINDOW_HOP].all()
 
 
 def test_each_window_is_evaluated_with_its_own_number():
-    out = windows.over_windows(lambda i, part: torch.full_like(part, i), torch.zeros(1, 1, 752), windows.line(752))
+    out = windows.over_windows(
+        lambda i, part: torch.full_like(part, i), torch.zeros(1, 1, 752), windows.linear_windows(752)
+    )
     assert (out.diff() >= -1e-6).all()
     assert out[0, 0, 0] == 0
     assert out[0, 0, -1] == 3
@@ -73,8 +83,8 @@ def test_a_circle_treats_all_places_alike():
     """What a window makes of what it sees does not depend on where in the loop that lies."""
     x = random(1, 2, 300)
     smooth = lambda i, part: part.cumsum(2) - part  # noqa: E731 - depends on the place in the window
-    turned = windows.over_windows(smooth, x.roll(150, 2), windows.circle(300)).roll(-150, 2)
-    assert torch.allclose(windows.over_windows(smooth, x, windows.circle(300)), turned, atol=1e-3)
+    turned = windows.over_windows(smooth, x.roll(150, 2), windows.circular_windows(300)).roll(-150, 2)
+    assert torch.allclose(windows.over_windows(smooth, x, windows.circular_windows(300)), turned, atol=1e-3)
 
 
 # Decoding
@@ -127,30 +137,30 @@ def test_a_latent_too_short_is_refused():
         decode_part(sine_decoder, torch.zeros(1, 2, 22), 60_000)
 
 
-# Kept parts
+# Editing
 
 
 def test_what_is_kept_is_kept_to_the_bit_and_fades_lie_inside():
-    original, made = random(1, 2, 60_000) / 9, random(1, 2, 60_000)
-    out = splice(made, original, [(20_000, 40_000), (55_000, 60_000)])
+    original, generated = random(1, 2, 60_000) / 9, random(1, 2, 60_000)
+    out = splice(generated, original, [(20_000, 40_000), (55_000, 60_000)])
     assert torch.equal(out[..., :20_000], original[..., :20_000])
     assert torch.equal(out[..., 40_000:55_000], original[..., 40_000:55_000])
     middle = slice(20_000 + FADE_SAMPLES, 40_000 - FADE_SAMPLES)
-    assert torch.allclose(out[..., middle] * made.abs().max(), made[..., middle], atol=0.5)
+    assert torch.allclose(out[..., middle] * generated.abs().max(), generated[..., middle], atol=0.5)
     assert out[..., 59_999].ne(original[..., 59_999]).all()  # no fade at the sound's own end
     assert (out[..., 20_000:20_020] - original[..., 20_000:20_020]).abs().max() < 0.05
     assert out.abs().max() <= 1.01
 
 
-def test_room_is_mirrored_and_marked():
+def test_padding_is_mirrored_and_marked():
     sound = random(1, 2, 50_000)
-    placed = place(sound, before=1.0, after=2.0)
-    assert placed.samples == 50_000 + 3 * 44_100
-    assert placed.ranges == ((0, 44_100), (94_100, 94_100 + 88_200))
-    assert placed.padded.shape[-1] == 236 * 2048
-    assert torch.equal(placed.original[..., 44_100:94_100], sound)
-    assert torch.equal(placed.padded[..., 44_099], sound[..., 1])
-    mask = made_frames(placed.ranges, placed.samples, 236)
+    padded = pad_sound(sound, before=1.0, after=2.0)
+    assert padded.samples == 50_000 + 3 * 44_100
+    assert padded.ranges == ((0, 44_100), (94_100, 94_100 + 88_200))
+    assert padded.waveform.shape[-1] == 236 * 2048
+    assert torch.equal(padded.original[..., 44_100:94_100], sound)
+    assert torch.equal(padded.waveform[..., 44_099], sound[..., 1])
+    mask = regenerated_frames(padded.ranges, padded.samples, 236)
     assert mask[:22].all() and mask[45:].all()
     assert not mask[22:45].any()
 
@@ -187,15 +197,15 @@ def test_a_long_prompt_gives_each_window_its_part():
     parts = [torch.full((1, SIZES.video.clip_rows, 2), float(i)) for i in (1, 2)]
     features = [torch.full((1, SIZES.video.sync_rows, 2), float(i)) for i in (1, 2)]
     prompt = Prompt(
-        clip_tokens=side_by_side([parts[0], None, parts[1]], 1),
-        sync_features=side_by_side([features[0], None, features[1]], 1),
+        clip_tokens=concat_windows([parts[0], None, parts[1]], 1),
+        sync_features=concat_windows([features[0], None, features[1]], 1),
     )
     assert prompt.windows(SIZES) == 3
     assert [prompt.at(i, SIZES).clip_tokens is None for i in range(3)] == [False, True, False]
     assert torch.equal(prompt.at(2, SIZES).clip_tokens, parts[1])
     assert torch.equal(prompt.at(2, SIZES).sync_features, features[1])
     assert prompt.at(1, SIZES).sync_features is None
-    assert side_by_side([None, None], 1) is None
+    assert concat_windows([None, None], 1) is None
 
 
 def test_prompts_must_cover_the_sound():
@@ -240,6 +250,6 @@ def test_how_much_of_a_video_is_looked_at():
 def test_guidance_apart_is_the_sum_of_both():
     towards, between, away = random(3, 2, 8, 10)
     wanted = away + 3.0 * (between - away) + 5.0 * (towards - between)
-    assert torch.allclose(guide(towards, away_from(between, away, 5.0, 3.0), 5.0), wanted, atol=1e-5)
-    same = guide(towards, away_from(between, away, 5.0, 5.0), 5.0)
+    assert torch.allclose(guide(towards, with_separate_scales(between, away, 5.0, 3.0), 5.0), wanted, atol=1e-5)
+    same = guide(towards, with_separate_scales(between, away, 5.0, 5.0), 5.0)
     assert torch.allclose(same, guide(towards, away, 5.0), atol=1e-5)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from audiox_core.checkpoint import Checkpoint
-from audiox_core.media.frames import read_clip
 from audiox_core.models.network import AudioXNetwork
-from audiox_core.pipeline import AudioX, Progress, Prompt, no_progress
+from audiox_core.pipeline import AudioX, Prompt
+from audiox_core.progress import Progress, no_progress
 from audiox_core.sampling.presets import RunSettings
 from training.evaluation.cases import FilmCase, write_film
 
@@ -61,11 +61,7 @@ def film_files(cases: Sequence[FilmCase]) -> Iterator[list[Path]]:
 
 def film_prompts(model: AudioX, files: Sequence[Path], cases: Sequence[FilmCase]) -> list[Prompt]:
     """Prompts of film files with the words of their cases."""
-    prompts = []
-    for path, case in zip(files, cases, strict=True):
-        clip_tokens, sync_features = model.encode_video(*read_clip(path, model.frame_requests()))
-        prompts.append(Prompt(model.encode_text(case.text)[0], clip_tokens, sync_features))
-    return prompts
+    return [model.prompt(case.text, video=path) for path, case in zip(files, cases, strict=True)]
 
 
 def sample_many(

@@ -1,4 +1,4 @@
-"""`python -m audiox_core evaluate`: measure by ear-like rules whether Base and Turbo make what they are asked for."""
+"""`python -m training evaluate`: measure by ear-like rules whether Base and Turbo make what they are asked for."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         report.write_json(options.json, evaluation.results)
     if options.picture:
-        from audiox_core.media.png import write_png
+        from audiox_core.media.drawing import write_png
 
         write_png(options.picture, gallery.grid(gallery.chosen(evaluation.shown)))
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiox_core.lengths import CLIP_SECONDS, SAMPLE_RATE
-from audiox_core.measure import features as listening
-from audiox_core.measure.features import Sound, share_between
+from audiox_core.measure.levels import SMALLEST_POWER, Sound, excerpt
+from audiox_core.measure.onsets import find_onsets
+from audiox_core.measure.spectra import power_share, power_spectrogram
 from training.evaluation.judge import UNCLEAR, is_noisy
 from training.world.films import Film
 
@@ -35,7 +36,7 @@ class Alignment:
 
 def heard_times(sound: Sound) -> np.ndarray:
     """Onsets in seconds of a sound (2, samples), up to the end of the film."""
-    return listening.onsets(sound[:, : round(CLIP_SECONDS * SAMPLE_RATE)])
+    return find_onsets(sound[:, : round(CLIP_SECONDS * SAMPLE_RATE)])
 
 
 def align(onsets: Sequence[float], events: Sequence[float]) -> Alignment:
@@ -93,16 +94,16 @@ def hit_kind(sound: Sound) -> str:
 
 def hit_at(sound: Sound, time: float) -> str:
     """Which hit begins at a time in seconds."""
-    part = listening.window_of(sound, max(0.0, time - 0.005), time + HIT_SECONDS)
+    part = excerpt(sound, max(0.0, time - 0.005), time + HIT_SECONDS)
     size = 2048
-    power = listening.spectrogram(part, size, size // 4)
+    power = power_spectrogram(part, size, size // 4)
     power = power[power.sum(axis=1) >= 0.1 * power.sum(axis=1).max()]
     hertz, shares = np.fft.rfftfreq(size, 1 / SAMPLE_RATE), power.mean(axis=0)
-    shares = shares / max(shares.sum(), listening.QUIET)
-    if share_between(hertz, shares, 0, 300) > 0.5:
+    shares = shares / max(shares.sum(), SMALLEST_POWER)
+    if power_share(hertz, shares, 0, 300) > 0.5:
         return "thump"
     if is_noisy(power, size):
         return "burst"
-    if share_between(hertz, shares, 1900, 5000) > 0.5:
+    if power_share(hertz, shares, 1900, 5000) > 0.5:
         return "click"
-    return "ping" if share_between(hertz, shares, 800, 1900) > 0.5 else UNCLEAR
+    return "ping" if power_share(hertz, shares, 800, 1900) > 0.5 else UNCLEAR

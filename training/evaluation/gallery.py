@@ -6,22 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from audiox_core.lengths import CLIP_SECONDS
-from audiox_core.media.bitmap_font import GLYPH_HEIGHT, GLYPH_WIDTH, draw_text, wrapped
+from audiox_core.media.drawing import draw_text, line_height, text_width, wrap_text
 from audiox_core.media.spectrogram import spectrogram_picture
 
 WIDTH, HEIGHT = 330, 120
 """Pixels of a spectrogram."""
 
 GAP = 12
-SCALE = 2
-LINE = GLYPH_HEIGHT * SCALE
+TEXT_SIZE = 16
+LINE = line_height(TEXT_SIZE)
 HEADER = 2 * LINE + 4
-"""Room for two lines of prompt over the spectrograms; one line of verdict follows below them."""
+"""Two lines of prompt above the spectrograms; one line of verdict follows below them."""
 
 CASES_A_ROW = 2
-INK, GREY, GREEN, RED, TICK = (20, 20, 20), (120, 120, 120), (0, 120, 60), (190, 30, 30), (120, 240, 255)
+WHITE, INK, GREY, GREEN, RED, TICK = (
+    (255, 255, 255),
+    (20, 20, 20),
+    (120, 120, 120),
+    (0, 120, 60),
+    (190, 30, 30),
+    (120, 240, 255),
+)
 
 Verdict = tuple[str, bool]
 """What was heard, in a few words, and whether it is right."""
@@ -43,34 +51,38 @@ class Shown:
         self.verdicts[name] = verdict
 
 
-def grid(shown: Sequence[Shown]) -> np.ndarray:
-    """The picture uint8 (H, W, 3) of some cases, two in a row."""
+def grid(shown: Sequence[Shown]) -> Image.Image:
+    """The picture of some cases, two in a row."""
     cells = [cell(each) for each in shown]
-    blank = np.full_like(cells[0], 255)
-    cells += [blank] * (-len(cells) % CASES_A_ROW)
-    rows = [np.concatenate(cells[i : i + CASES_A_ROW], axis=1) for i in range(0, len(cells), CASES_A_ROW)]
-    return np.concatenate(rows)
+    width, height = cells[0].size
+    rows = -(-len(cells) // CASES_A_ROW)
+    sheet = Image.new("RGB", (width * CASES_A_ROW, height * rows), WHITE)
+    for i, each in enumerate(cells):
+        sheet.paste(each, (i % CASES_A_ROW * width, i // CASES_A_ROW * height))
+    return sheet
 
 
-def cell(case: Shown) -> np.ndarray:
+def cell(case: Shown) -> Image.Image:
     """One case: the prompt, one spectrogram per model, and below each what was heard in it."""
     width = GAP + len(case.pictures) * (WIDTH + GAP)
-    pixels = np.full((HEADER + HEIGHT + LINE + GAP, width, 3), 255, np.uint8)
-    for i, line in enumerate(reversed(wrapped(case.prompt, width - 2 * GAP, 2, SCALE))):
-        draw_text(pixels, GAP, HEADER - (i + 1) * LINE, line, INK, SCALE)
-    for i, (name, picture) in enumerate(case.pictures.items()):
+    picture = Image.new("RGB", (width, HEADER + HEIGHT + LINE + GAP), WHITE)
+    canvas = ImageDraw.Draw(picture)
+    for i, line in enumerate(reversed(wrap_text(case.prompt, width - 2 * GAP, 2, TEXT_SIZE))):
+        draw_text(canvas, GAP, HEADER - (i + 1) * LINE, line, INK, TEXT_SIZE)
+    for i, (name, spectrogram) in enumerate(case.pictures.items()):
         x, y = GAP + i * (WIDTH + GAP), HEADER
-        pixels[y : y + HEIGHT, x : x + WIDTH] = picture
-        draw_verdict(pixels, x, y + HEIGHT + 2, f"{name.capitalize()}: ", case.verdicts[name])
-    return pixels
+        picture.paste(Image.fromarray(spectrogram), (x, y))
+        draw_verdict(canvas, x, y + HEIGHT + 2, f"{name.capitalize()}:", case.verdicts[name])
+    return picture
 
 
-def draw_verdict(pixels: np.ndarray, x: int, y: int, title: str, verdict: Verdict) -> None:
+def draw_verdict(canvas: ImageDraw.ImageDraw, x: int, y: int, title: str, verdict: Verdict) -> None:
     """The model's name and what was heard, green where it is right."""
     words, right = verdict
-    inset = len(title) * GLYPH_WIDTH * SCALE
-    draw_text(pixels, x, y, title, GREY, SCALE)
-    draw_text(pixels, x + inset, y, wrapped(words, WIDTH - inset, 1, SCALE)[0], GREEN if right else RED, SCALE)
+    inset = text_width(title + " ", TEXT_SIZE)
+    draw_text(canvas, x, y, title, GREY, TEXT_SIZE)
+    line = wrap_text(words, WIDTH - inset, 1, TEXT_SIZE)[0]
+    draw_text(canvas, x + inset, y, line, GREEN if right else RED, TEXT_SIZE)
 
 
 def with_events(picture: np.ndarray, times: Sequence[float]) -> np.ndarray:

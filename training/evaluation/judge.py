@@ -11,8 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiox_core.lengths import SAMPLE_RATE
-from audiox_core.measure import features as listening
-from audiox_core.measure.features import Sound, share_between
+from audiox_core.measure.levels import Sound, excerpt, rms_level, side
+from audiox_core.measure.onsets import envelope, find_onsets, median_period, modulation_depth
+from audiox_core.measure.spectra import (
+    band_pass,
+    mean_spectrum,
+    pitch_slope,
+    pitch_track,
+    power_share,
+    power_spectrogram,
+    spectral_flatness,
+    spectral_peakedness,
+    strongest_peak,
+)
 from training.world import sounds
 from training.world.scenes import Scene
 
@@ -64,8 +75,8 @@ class Heard:
 def hear(sound: Sound, count: int = 1) -> Heard:
     """One or two kinds in their order, and the side, of a sound (2, samples) of 10 s or more."""
     windows = (WHOLE,) if count == 1 else HALVES
-    parts = [listening.window_of(sound, *window) for window in windows]
-    return Heard(tuple(kind_of(part) for part in parts), listening.side(sound))
+    parts = [excerpt(sound, *window) for window in windows]
+    return Heard(tuple(kind_of(part) for part in parts), side(sound))
 
 
 def is_right(scene: Scene, heard: Heard) -> bool:
@@ -77,40 +88,40 @@ def kind_of(sound: Sound) -> str:
     """The kind (a key of `scenes.WORDS`) that a sound (2, samples) of 3 s or more is, or UNCLEAR."""
     if is_silent(sound):
         return "silence"
-    rate, stray = listening.slope(*listening.pitch_track(sound))
+    rate, stray = pitch_slope(*pitch_track(sound))
     if abs(rate) > SWEEP_RATE and stray < SWEEP_STRAY:  # first: a sweep may also be louder here and softer there
         return "rising sweep" if rate > 0 else "falling sweep"
-    return repeating_kind(sound) if listening.depth(sound) > REPEATING_DEPTH else steady_kind(sound)
+    return repeating_kind(sound) if modulation_depth(sound) > REPEATING_DEPTH else steady_kind(sound)
 
 
 def is_silent(sound: Sound) -> bool:
-    return listening.level(sound) < SILENT_LEVEL or listening.envelope(sound, 0.02).max() < SILENT_PEAK
+    return rms_level(sound) < SILENT_LEVEL or envelope(sound, 0.02).max() < SILENT_PEAK
 
 
 def repeating_kind(sound: Sound) -> str:
     """A kind whose events have gaps between them, told by their colour and then by their period."""
     hertz, shares = loud_spectrum(sound)
-    if share_between(hertz, shares, 0, 250) > 0.5:
-        return by_period(BEATS, listening.onsets(listening.band(sound, 0, 250)))
-    if share_between(hertz, shares, 0, 400) > 0.4:
+    if power_share(hertz, shares, 0, 250) > 0.5:
+        return by_period(BEATS, find_onsets(band_pass(sound, 0, 250)))
+    if power_share(hertz, shares, 0, 400) > 0.4:
         return UNCLEAR
-    times = listening.onsets(sound)
+    times = find_onsets(sound)
     if is_noisy(loud_frames(sound), 2048):
         return by_period(BURSTS, times)
-    if share_between(hertz, shares, 1500, 12000) > 0.5:
+    if power_share(hertz, shares, 1500, 12000) > 0.5:
         return by_period(TICKING, times)
-    return by_period(NOTES, times) if share_between(hertz, shares, 380, 1000) > 0.4 else UNCLEAR
+    return by_period(NOTES, times) if power_share(hertz, shares, 380, 1000) > 0.4 else UNCLEAR
 
 
 def by_period(kinds: dict[str, tuple[float, float]], times: np.ndarray) -> str:
     """The kind in whose range of periods the distance of the onsets lies."""
-    seconds = listening.period(times)
+    seconds = median_period(times)
     return next((kind for kind, (low, high) in kinds.items() if low <= seconds < high), UNCLEAR)
 
 
 def loud_frames(sound: Sound, size: int = 2048) -> np.ndarray:
     """Power (frames, bins) of the frames within 10 dB of the loudest ones."""
-    power = listening.spectrogram(sound, size, size // 4)
+    power = power_spectrogram(sound, size, size // 4)
     total = power.sum(axis=1)
     return power[total >= 0.1 * np.percentile(total, 99)]
 
@@ -123,28 +134,28 @@ def loud_spectrum(sound: Sound, size: int = 2048) -> tuple[np.ndarray, np.ndarra
 
 def is_noisy(power: np.ndarray, size: int) -> bool:
     """Is the spectrum of most frames (frames, bins) flat, or at least without any peak that stands out?"""
-    flat, peaked = listening.flatness(power, size), listening.peakedness(power, size)
+    flat, peaked = spectral_flatness(power, size), spectral_peakedness(power, size)
     return bool(np.median(flat) > NOISY_FLATNESS or np.median(peaked) < NOISY_PEAK)
 
 
 def steady_kind(sound: Sound) -> str:
     """A kind that goes on without gaps, told by its peaks or the lack of any."""
-    hertz, shares = listening.mean_spectrum(sound)
+    hertz, shares = mean_spectrum(sound)
     if chord := chord_kind(hertz, shares):
         return chord
-    if is_noisy(listening.spectrogram(sound, 4096, 4096), 4096):
+    if is_noisy(power_spectrogram(sound, 4096, 4096), 4096):
         return "noise"
-    if share_between(hertz, shares, 0, 300) > 0.5:
+    if power_share(hertz, shares, 0, 300) > 0.5:
         return low_kind(hertz, shares)
-    if share_between(hertz, shares, 1150, 5000) > 0.5:
-        return "high tone" if listening.strongest(hertz, shares).share > 0.5 else UNCLEAR
-    return "mid tone" if listening.strongest(hertz, shares).share > 0.6 else UNCLEAR
+    if power_share(hertz, shares, 1150, 5000) > 0.5:
+        return "high tone" if strongest_peak(hertz, shares).share > 0.5 else UNCLEAR
+    return "mid tone" if strongest_peak(hertz, shares).share > 0.6 else UNCLEAR
 
 
 def low_kind(hertz: np.ndarray, shares: np.ndarray) -> str:
     """A hum has power at multiples of its pitch, a low tone has not."""
-    peak = listening.strongest(hertz, shares, 0.12)
-    below = share_between(hertz, shares, 0, 700)
+    peak = strongest_peak(hertz, shares, 0.12)
+    below = power_share(hertz, shares, 0, 700)
     if below < 0.7:
         return UNCLEAR
     return "hum" if peak.share < 0.9 * below else "low tone"
@@ -156,7 +167,7 @@ def chord_kind(hertz: np.ndarray, shares: np.ndarray) -> str | None:
     for name, chords in (("major chord", sounds.MAJOR), ("minor chord", sounds.MINOR)):
         third = chords[0][1] / chords[0][0]
         for root in np.arange(19.0, 31.5, 0.25) * sounds.GRID:
-            parts = [share_between(hertz, shares, 0.985 * f, 1.015 * f) for f in (root, third * root, 1.5 * root)]
+            parts = [power_share(hertz, shares, 0.985 * f, 1.015 * f) for f in (root, third * root, 1.5 * root)]
             if min(parts) > best:
                 best, kind = min(parts), name
     return kind if best > 0.06 else None

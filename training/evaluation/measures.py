@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audiox_core.media.spectrogram import mel_levels
+from audiox_core.measure.spectra import mel_levels
 from training.evaluation import judge
 from training.evaluation.judge import Heard
 from training.world.scenes import WORDS, Scene

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from audiox_core.errors import AudioXError
 from audiox_core.models.network import AudioXNetwork
-from audiox_core.pipeline import AudioX, Progress, Prompt, no_progress
+from audiox_core.pipeline import AudioX, Prompt
+from audiox_core.progress import Progress, no_progress
 from audiox_core.sampling.presets import RunSettings, resolve_settings
 from training.evaluation import batches, cases, events, judge, measures
 from training.evaluation.cases import FilmCase

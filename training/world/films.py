@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audiox_core.release.tasks import VIDEO_TO_AUDIO
+
 FPS = 25
 SECONDS = 10.0
 
@@ -25,8 +27,8 @@ WORDS = {
     "thump": ("thumps", "deep thumps"),
     "ping": ("pings", "bell pings"),
 }
-GENERIC = "Generate general audio for the video"
-"""The sentence that the released models were trained with when a video comes without words."""
+GENERIC = VIDEO_TO_AUDIO
+"""What is said of a video without words."""
 
 GLOW = 0.18
 """Seconds in which a flash fades to a third."""

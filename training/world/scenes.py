@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audiox_core.lengths import LATENT_FRAMES
 from training.world import sounds
 from training.world.sounds import GRID, SAMPLES_PER_LATENT
 
-LATENTS = 236
+LATENTS = LATENT_FRAMES
 """Latent frames of a clip, as long as the models' latent."""
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -76,10 +77,6 @@ class Scene:
     side: str = "centre"
     switch: int = LATENTS
     seed: int = 0
-
-    @property
-    def switch_seconds(self) -> float:
-        return sounds.seconds_of(self.switch)
 
 
 def held_out(caption: str) -> bool:

@@ -1,4 +1,4 @@
-// Commands and menu entries that open a workflow of the pack.
+// Commands and menu entries that open one of the pack's workflows.
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 
@@ -6,14 +6,14 @@ import { app } from "../../../scripts/app.js"
 const PACK = new URL("..", import.meta.url).pathname.split("/").at(-2)
 
 const COMMANDS = [
-  { id: "AudioX.InsertVideoToAudio", label: "AudioX: insert video-to-audio graph", workflow: "v2a_turbo" },
-  { id: "AudioX.InsertTextToAudio", label: "AudioX: insert text-to-audio graph", workflow: "t2a_turbo" },
+  { id: "AudioX.InsertVideoToAudio", label: "AudioX: open video-to-audio workflow", workflow: "v2a_turbo" },
+  { id: "AudioX.InsertTextToAudio", label: "AudioX: open text-to-audio workflow", workflow: "t2a_turbo" },
 ]
 
 async function open(workflow) {
   const response = await api.fetchApi(`/workflow_templates/${PACK}/${workflow}.json`)
   if (response.ok) return app.loadGraphData(await response.json(), true, true, workflow)
-  const detail = `The server answered ${response.status} for ${workflow}.json; is the pack's folder workflows complete?`
+  const detail = `The server returned ${response.status} for ${workflow}.json. Check that the pack's workflows folder is complete.`
   app.extensionManager.toast.add({ severity: "error", summary: "AudioX", detail })
 }
 

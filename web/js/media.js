@@ -1,23 +1,23 @@
-// What a node hears or sees, small: the length and a picture of the file where its links begin.
+// The media file that a node's links lead back to: its length, and a small picture of it.
 import { api } from "../../../scripts/api.js"
 
 const SOURCES = { LoadAudio: ["audio", "audio"], LoadVideo: ["video", "file"] } // kind, widget
 const THROUGH = { AudioXMaskRange: "latent", AudioXVAEEncode: "audio", AudioXEncodeVideo: "video", GetVideoComponents: "video" }
-const [LONGEST, RATE, COLUMNS] = [600, 22050, 400] // of sound that is decoded for its waveform
-const [STILLS, HEIGHT] = [8, 96]
+const [LONGEST, RATE, COLUMNS] = [600, 22050, 400] // longest sound to decode for a waveform, in seconds
+const [FRAMES, HEIGHT] = [8, 96]
 
-// A widget of a node; none where a link overrides it.
+// A widget of a node; undefined if a link overrides it.
 export function ownWidget(node, name) {
   const widget = node.widgets?.find((each) => each.name === name)
   return widget && node.getSlotFromWidget(widget)?.link == null ? widget : undefined
 }
 
-// The file that a node works on, { kind, url, before, after }, with seconds of room around it; undefined where that is unknown.
+// The file that a node works on, { kind, url, before, after }, with seconds of padding around it; undefined if unknown.
 export function fileOf(node) {
-  let room = [0, 0]
+  let padding = [0, 0]
   for (let seen = 0; node && seen < 100; seen++) {
-    if (node.type in SOURCES) return named(...SOURCES[node.type], node, room)
-    if (node.type === "AudioXVAEEncode") room = ["before", "after"].map((name) => ownWidget(node, name)?.value)
+    if (node.type in SOURCES) return named(...SOURCES[node.type], node, padding)
+    if (node.type === "AudioXVAEEncode") padding = ["before", "after"].map((name) => ownWidget(node, name)?.value)
     const slot = node.inputs.findIndex(({ name }) => name === THROUGH[node.type])
     node = slot < 0 ? null : node.getInputNode(slot)
   }
@@ -30,14 +30,14 @@ function named(kind, widget, node, [before, after]) {
   return { kind, url: api.apiURL(`/view?${query}`), before, after }
 }
 
-// { seconds, picture } of a file, picture an element that fills by itself; undefined where the browser cannot play it.
+// { seconds, picture } of a file, with an element that fills itself; undefined if the browser cannot play the file.
 export async function opened(file) {
   if (!file) return
   const { kind, url } = file
   const media = Object.assign(document.createElement(kind), { muted: true, preload: "metadata", src: url })
   if (!(await happens(media, "loadedmetadata")) || !Number.isFinite(media.duration)) return
   const picture = document.createElement("div")
-  if (kind === "video") drawStills(media, picture)
+  if (kind === "video") drawFrames(media, picture)
   else if (media.duration <= LONGEST) drawWaveform(url, picture)
   return { seconds: media.duration, picture }
 }
@@ -48,14 +48,14 @@ const happens = (media, event) =>
     media.addEventListener("error", () => resolve(false), { once: true })
   })
 
-async function drawStills(video, picture) {
-  for (let i = 0; i < STILLS; i++) {
-    video.currentTime = ((i + 0.5) / STILLS) * video.duration
+async function drawFrames(video, picture) {
+  for (let i = 0; i < FRAMES; i++) {
+    video.currentTime = ((i + 0.5) / FRAMES) * video.duration
     if (!(await happens(video, "seeked")) || !video.videoWidth) return
-    const still = document.createElement("canvas")
-    Object.assign(still, { height: HEIGHT, width: Math.round((HEIGHT * video.videoWidth) / video.videoHeight) })
-    still.getContext("2d").drawImage(video, 0, 0, still.width, still.height)
-    picture.append(still)
+    const frame = document.createElement("canvas")
+    Object.assign(frame, { height: HEIGHT, width: Math.round((HEIGHT * video.videoWidth) / video.videoHeight) })
+    frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height)
+    picture.append(frame)
   }
 }
 

@@ -1,4 +1,4 @@
-// The precision of new Load AudioX nodes, as a setting. What is loaded, the server writes on the node by itself.
+// A setting for the precision of new Load AudioX nodes. The server itself writes on the node what it loaded.
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 
@@ -13,7 +13,7 @@ app.registerExtension({
     {
       id: PRECISION,
       category: ["AudioX", "Load AudioX", "Precision"],
-      name: "Precision of new Load AudioX nodes",
+      name: "Default precision of new Load AudioX nodes",
       type: "combo",
       options,
       defaultValue: options[0],
@@ -22,7 +22,7 @@ app.registerExtension({
 
   nodeCreated(node) {
     if (node.comfyClass !== "AudioXLoad") return
-    // A node of a saved workflow gets its own value after this.
+    // Nodes of a saved workflow get their own value after this.
     node.widgets.find((widget) => widget.name === "weight_dtype").value = app.extensionManager.setting.get(PRECISION)
   },
 })

@@ -1,12 +1,12 @@
-// A strip below the numbers of AudioX Mask Time Range and AudioX Encode Video Prompt: their range, to drag, over the sound
-// or the video where that is known. The numbers stay what counts and what is saved.
+// A strip to drag below the numbers of AudioX Mask Time Range and AudioX Encode Video Prompt, over a picture of the sound
+// or video if its file is known. It only edits the numbers; they are what is saved.
 import { app } from "../../../scripts/app.js"
 import { fileOf, opened, ownWidget } from "./media.js"
 
-// The second number of a node: an end, or seconds from start on. 0 is to the end of the sound or the video.
+// The second number of a node: an end, or seconds from start. 0 means the end of the sound or video.
 const LAST = { AudioXMaskRange: "end", AudioXEncodeVideo: "seconds" }
 const [HEIGHT, MARGIN] = [48, 8]
-const [FINEST, KEY, SCALE] = [0.01, 0.1, 10] // seconds: of a number, of an arrow key, of a strip that knows no length
+const [FINEST, KEY, SCALE] = [0.01, 0.1, 10] // seconds: step of a number, of an arrow key, shortest strip
 
 const STYLE = `
   .audiox-range { position: relative; box-sizing: border-box; height: ${HEIGHT}px; min-height: ${HEIGHT}px; max-height: ${HEIGHT}px;
@@ -43,7 +43,7 @@ function addStrip(node) {
   node.addDOMWidget("range", "AUDIOX_RANGE", strip, options).serialize = false
   let file, media
 
-  // In seconds: the length (known is 0 where it is not), the range in it, and whether that goes to the end, wherever it is.
+  // In seconds: the length (known is 0 if it is not), the range, and whether the range is open to the end.
   function state() {
     const [from, last] = numbers.map((widget) => widget.value)
     const to = last && fromStart ? from + last : last
@@ -54,7 +54,7 @@ function addStrip(node) {
     return { known, open, total, start, end: open ? total : Math.max(start, to), last }
   }
 
-  // Moves an end, or both where there is no handle, by seconds from where they were.
+  // Moves one end of the range, or both without a handle, by seconds.
   function move(handle, { known, open, start, end, last }, by) {
     const was = end
     if (handle === handles[0]) start = clamp(start + by, 0, end - FINEST)
@@ -76,7 +76,7 @@ function addStrip(node) {
     if (media) Object.assign(picture.style, { left: percent(file.before), width: percent(media.seconds) })
     ticks.style.setProperty("--every", percent(10 ** Math.floor(Math.log10(total / 3))))
     length.value = known ? `${known.toFixed(2)} s` : ""
-    chosen.hidden = names.some((name) => !ownWidget(node, name)) // a link has the number
+    chosen.hidden = names.some((name) => !ownWidget(node, name)) // a link sets the number
     for (const [i, { label, name, value }] of numbers.entries())
       Object.assign(handles[i], { ariaLabel: label || name, ariaValueMin: 0, ariaValueMax: total, ariaValueNow: value })
   }
@@ -87,10 +87,10 @@ function addStrip(node) {
     if (before?.url !== now?.url) {
       media = undefined
       picture.replaceChildren()
-      opened(now).then((made) => {
-        if (!made || file?.url !== now.url) return
-        media = made
-        picture.replaceChildren(made.picture)
+      opened(now).then((loaded) => {
+        if (!loaded || file?.url !== now.url) return
+        media = loaded
+        picture.replaceChildren(loaded.picture)
       })
     }
     show()
@@ -117,7 +117,7 @@ function addStrip(node) {
 app.registerExtension({
   name: "AudioXNative.Range",
 
-  // Numbers, links and files change in many ways (typing, undo, other nodes), so the strips in sight follow them.
+  // Numbers, links and files change in many ways (typing, undo, other nodes), so the strips poll them.
   setup() {
     document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }))
     setInterval(() => app.canvas.graph?.nodes.forEach((node) => followers.get(node)?.()), 200)

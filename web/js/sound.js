@@ -1,4 +1,4 @@
-// The player of AudioX Save Sound: the widget that ComfyUI gives to its own audio nodes. It shows the picture by itself.
+// The player of AudioX Save Sound: the widget of ComfyUI's own audio nodes. ComfyUI shows the picture by itself.
 import { app } from "../../../scripts/app.js"
 
 app.registerExtension({

@@ -1,4 +1,4 @@
-// Task presets of AudioX Encode Text Prompt: choosing a task writes its sentence into the text.
+// Task presets of AudioX Encode Text Prompt: choosing a task fills in its sentence.
 import { app } from "../../../scripts/app.js"
 
 app.registerExtension({
