@@ -1,10 +1,15 @@
 """Shared fixtures: real ComfyUI servers and a small model in the released format."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from devtools.paths import LAB_NODES, ROOT
+
+# Before torch is imported: the models of the tests are so small that threads wait for each other longer than they work.
+# The servers and programs that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class PlainRoot:

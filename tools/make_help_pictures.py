@@ -8,15 +8,13 @@ node between its direct neighbours, cut out of a shipped workflow and seen in th
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 from audiox_core.demo import NAMES
-from devtools.browser import Browser, chromium_path
-from devtools.comfy_server import PACK_NAME, ComfyServer
+from devtools.browser import Browser
+from devtools.comfy_server import PACK_NAME
 from devtools.paths import ROOT
-from tools.development import COMFYUI, comfyui_tree, frontend_files
-from tools.make_thumbnails import OPEN, SETTINGS, place_files, prepare, screenshot
+from tools.page_pictures import OPEN, SETTINGS, browser_for, page_server, prepare, screenshot
 
 FOLDER = ROOT / "web" / "docs" / "pictures"
 
@@ -117,19 +115,8 @@ def picture(page: Browser, node: str) -> bytes:
 
 
 def main(names: list[str]) -> int:
-    executable = chromium_path()
-    if executable is None:
-        print("There is no Chromium: install it, or name it in AUDIOX_CHROMIUM.", file=sys.stderr)
-        return 1
-    unknown = set(names) - set(SHOWN_IN)
-    if unknown:
-        print(f"There is no node {', '.join(sorted(unknown))}; there are {', '.join(SHOWN_IN)}.", file=sys.stderr)
-        return 1
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, frontend=frontend_files(COMFYUI)) as server,
-    ):
-        place_files(server, Path(folder))
+    executable = browser_for(names, SHOWN_IN, "node")
+    with page_server() as server:
         for language in LANGUAGES:
             server.post("/settings", {**QUIET, "Comfy.Locale": language})
             with Browser(executable) as page:

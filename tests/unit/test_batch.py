@@ -160,6 +160,7 @@ def test_what_is_done_is_skipped_until_its_line_changes(work, made, tmp_path):
     assert work(*lines, options=["--dtype", "bf16"]) == (0, "3 done, 0 skipped, 0 failed")
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("size", [1, 2])
 def test_an_interrupted_run_loses_only_the_sound_in_hand(size, work, monkeypatch, tmp_path):
     lines = [short(name, seed=i) for i, name in enumerate("abc")]
@@ -203,6 +204,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.live
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_run_killed_while_it_writes_goes_on(work, small_model_dir, tmp_path):
     lines = [short(name, seed=i) for i, name in enumerate("abc")]
@@ -291,6 +293,7 @@ def test_what_cannot_work_at_all_ends_with_one_sentence(options, word, tmp_path,
 # Several processes
 
 
+@pytest.mark.live
 def test_two_processes_give_the_bytes_of_one(work, small_model_dir, tmp_path):
     """Started by `accelerate launch`, whose flag for a processes group is --multi_gpu on a CPU as well."""
     lines = [short(i, seed=i, seconds=[0.5, 11][i % 2]) for i in range(5)] + [short("bad", video="nothing.mp4")]

@@ -9,7 +9,10 @@ import pytest
 
 from devtools.paths import ROOT
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals"),
+]
 
 
 PROGRAM = """
