@@ -38,7 +38,7 @@ def test_a_length_is_whole_windows(seconds, count, frames):
 
 def test_other_lengths_are_refused_and_short_ones_are_not():
     assert lengths.windows_from_frames(100) == 1
-    with pytest.raises(AudioXError, match="Use Empty AudioX Latent.*here 408"):
+    with pytest.raises(AudioXError, match=r"Use Empty AudioX Latent.*here 408"):
         lengths.windows_from_frames(300)
     with pytest.raises(AudioXError, match="at most 600 s"):
         lengths.check_length(601)
