@@ -23,6 +23,9 @@ REPOSITORY = "https://github.com/audiox-native/audiox-native"
 BROUGHT_ALONG = {"huggingface-hub"}
 """What ComfyUI's requirements bring with them, whatever their version (transformers)."""
 
+IMPORT_NAMES = {"pillow": "PIL"}
+"""Packages that Python knows by another name than pip."""
+
 COMFYUI_MODULES = {
     "comfy",
     "comfy_api",
@@ -215,7 +218,8 @@ def imported(folder: str) -> dict[str, str]:
 @pytest.mark.parametrize(("folder", "own"), [("audiox_core", MAY_ADD), ("nodes", COMFYUI_MODULES)])
 def test_only_what_comfyui_brings_is_imported(folder, own):
     comfyui = requirements((comfyui_tree(OLDEST_COMFYUI) / "requirements.txt").read_text("utf-8"))
-    known = {name.replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)} | set(sys.stdlib_module_names) | own
+    installed = {IMPORT_NAMES.get(name, name).replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)}
+    known = installed | set(sys.stdlib_module_names) | own
     foreign = {name: path for name, path in imported(folder).items() if name not in known}
     assert not foreign
 
