@@ -50,7 +50,7 @@ def test_english_is_drawn_everywhere(monkeypatch):
 def test_what_no_font_has_becomes_a_question_mark_and_never_a_box(monkeypatch):
     only(monkeypatch)
     assert drawable("Käse 雨 \U0001f600") == "Kase ? ?"
-    assert drawable("a\u200d\ufe0f\u0301b") == "ab" or drawable("a\u200d\ufe0f\u0301b") == "\u00e1b"
+    assert drawable("a\u200d\ufe0f\u0301b") == "ab"
     assert drawable("a\x00\ud800b") == "a??b"
     assert (picture_of("雨") == picture_of("?")).all()
 
@@ -94,10 +94,8 @@ def test_lines_break_between_words_and_between_chinese_characters(monkeypatch):
     only(monkeypatch, chinese="雨下得很大")
     width = text_width("one two", 20)
     assert wrap_text("one two three", width, 3, 20) == ["one two", "three"]
-    assert (
-        wrap_text("one two three", width, 1, 20) == ["one t…"] or wrap_text("one two three", width, 1, 20)[0][-1] == "…"
-    )
-    assert text_width(wrap_text("one two three", width, 1, 20)[0], 20) <= width
+    [line] = wrap_text("one two three", width, 1, 20)
+    assert line.startswith("one t") and line.endswith("…") and text_width(line, 20) <= width
     assert "".join(wrap_text("雨下得很大", text_width("雨下", 20), 5, 20)) == "雨下得很大"
     assert len(wrap_text("雨下得很大", text_width("雨下", 20), 5, 20)) == 3
     long = wrap_text("w" * 100, width, 3, 20)
