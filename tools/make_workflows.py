@@ -46,7 +46,7 @@ def note(workflow: Workflow) -> str:
     folder = f"`ComfyUI/{MODELS}/{release.folder}`"
     examples = {"video": VIDEO, "audio": SOUND, "image": PICTURE}
     steps = [
-        f"Upload your own {key} in place of `{name}`, or choose a file of `ComfyUI/input`."
+        f"Choose or upload your own {key} in place of `{name}`."
         for key, name in examples.items()
         if key in workflow.nodes
     ]
