@@ -1,8 +1,8 @@
 """All length arithmetic: seconds, samples, latents, video frames, windows.
 
-The released models make 10 s of 44.1 kHz stereo sound. Their latent is a little longer (236 frames of 2048
-samples, 10.96 s) because upstream trained on 11 s windows and keeps the first 10 s of the decoded sound. Longer
-sound is made of such windows, one every 172 frames, so a long latent has 236 + k * 172 frames; see `windows`.
+The released models generate 10 s of 44.1 kHz stereo sound. Their latent is a little longer (236 frames of 2048
+samples, 10.96 s): they were trained on 11 s windows, of which the official code keeps the first 10 s. Longer sound
+consists of such windows, one every 172 frames, so a long latent has 236 + k * 172 frames; see `sampling.windows`.
 """
 
 import math
@@ -10,25 +10,25 @@ import math
 from .errors import AudioXError
 
 SAMPLE_RATE = 44100
-"""Samples a second of every sound that enters or leaves the models."""
+"""Sample rate of every sound that enters or leaves the models, in Hz."""
 
 SAMPLES_PER_LATENT = 2048
-"""Samples that one latent frame stands for: the product of the VAE's strides."""
+"""Samples per latent frame: the product of the VAE's strides."""
 
 LATENT_FRAMES = 236
-"""Latent frames that all released models were trained to make: 11 s, rounded down."""
+"""Latent frames that all released models were trained to generate: 11 s, rounded down."""
 
 CLIP_SECONDS = 10.0
-"""Seconds of sound, of video and of audio prompt that one generation covers."""
+"""Seconds of sound, video and audio prompt that one window covers."""
 
 LONGEST_SECONDS = 600.0
 """Longest sound that the nodes and the command line offer."""
 
 CLIP_FPS = 5
-"""Video frames a second that the CLIP vision tower sees."""
+"""Frame rate at which the CLIP vision tower sees a video."""
 
 SYNC_FPS = 25
-"""Video frames a second that Synchformer sees."""
+"""Frame rate at which Synchformer sees a video."""
 
 SEGMENT_STRIDE_FRAMES = 8
 """Synchformer segments start every 8 frames and are 16 frames long, so neighbours overlap by half."""
@@ -37,17 +37,17 @@ PROMPT_SAMPLES = int(CLIP_SECONDS * SAMPLE_RATE)
 """Samples of an audio prompt: 441000."""
 
 
-GOOD_FRAMES = math.ceil(PROMPT_SAMPLES / SAMPLES_PER_LATENT)
-"""Latent frames of a window that its prompts reach: 216, the first 10 s."""
+COVERED_FRAMES = math.ceil(PROMPT_SAMPLES / SAMPLES_PER_LATENT)
+"""Latent frames of a window that its prompts cover: 216, the first 10 s."""
 
 WINDOW_HOP = 172
-"""Latent frames from one window to the next: 7.99 s, so that neighbours share 2 s of what their prompts reach."""
+"""Latent frames from one window to the next: 7.99 s, so that neighbours share 2 s of what their prompts cover."""
 
 WINDOW_HOP_SECONDS = WINDOW_HOP * SAMPLES_PER_LATENT / SAMPLE_RATE
-"""The same in seconds: window i is that of the sound, the video and the audio prompt from i times this on."""
+"""The same in seconds: window i of sound, video and audio prompt starts at i times this."""
 
 DECODE_REACH = 12
-"""Latent frames to either side of a frame that the released VAE looks at when it decodes it, rounded up."""
+"""Latent frames on either side that the released VAE looks at to decode a frame, rounded up."""
 
 
 def samples_from_seconds(seconds: float) -> int:
@@ -56,7 +56,7 @@ def samples_from_seconds(seconds: float) -> int:
 
 
 def frames_from_seconds(seconds: float, fps: int) -> int:
-    """Video frames that cover a duration at a rate, as upstream counts them."""
+    """Video frames that cover a duration at a rate, counted as in the official code."""
     return int(seconds * fps)
 
 
@@ -66,11 +66,9 @@ def segments_from_frames(frames: int, segment_frames: int) -> int:
 
 
 def check_length(seconds: float) -> None:
-    """AudioXError for a length of sound that cannot be made."""
+    """AudioXError for a length of sound that cannot be generated."""
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise AudioXError(
-            f"A length of {seconds:g} s was asked for, expected more than 0 and at most {LONGEST_SECONDS:g} s."
-        )
+        raise AudioXError(f"The length is {seconds:g} s, expected more than 0 and at most {LONGEST_SECONDS:g} s.")
 
 
 def frames_from_samples(samples: int) -> int:
@@ -79,17 +77,17 @@ def frames_from_samples(samples: int) -> int:
 
 
 def windows_from_seconds(seconds: float) -> int:
-    """Windows that a sound of a length is made of."""
-    return windows_from_good_frames(frames_from_samples(samples_from_seconds(seconds)))
+    """Windows in a sound of a length."""
+    return windows_to_cover(frames_from_samples(samples_from_seconds(seconds)))
 
 
-def windows_from_good_frames(frames: int) -> int:
-    """Windows whose prompts together reach a number of latent frames."""
-    return 1 + max(0, math.ceil((frames - GOOD_FRAMES) / WINDOW_HOP))
+def windows_to_cover(frames: int) -> int:
+    """Windows whose prompts together cover a number of latent frames."""
+    return 1 + max(0, math.ceil((frames - COVERED_FRAMES) / WINDOW_HOP))
 
 
 def latent_frames(seconds: float, *, loop: bool = False) -> int:
-    """Frames of the latent that a sound of a length is sampled as: whole windows, or just its own for a loop."""
+    """Frames of the latent to sample for a sound of a length: whole windows, or exactly its own for a loop."""
     if loop:
         return frames_from_samples(samples_from_seconds(seconds))
     return frames_from_windows(windows_from_seconds(seconds))
@@ -100,12 +98,12 @@ def frames_from_windows(windows: int) -> int:
     return LATENT_FRAMES + (windows - 1) * WINDOW_HOP
 
 
-def whole_frames(frames: int) -> int:
-    """Frames of a latent with sound to make added at its end, until it is whole windows whose prompts reach it all.
+def padded_frames(frames: int) -> int:
+    """Frames of a latent after padding its end to whole windows whose prompts cover all of it.
 
-    One that is whole windows already stays as it is, though the prompts may not reach its last second.
+    Whole windows stay as they are, though their prompts may not cover the last second.
     """
-    windows = windows_from_good_frames(frames)
+    windows = windows_to_cover(frames)
     if windows > 1 and frames == frames_from_windows(windows - 1):
         return frames
     return frames_from_windows(windows)
@@ -121,13 +119,13 @@ def windows_from_frames(frames: int) -> int:
     if windows > 1 and frames != frames_from_windows(windows):
         longer = frames_from_windows(windows)
         raise AudioXError(
-            f"The latent has {frames} frames, but one longer than {LATENT_FRAMES} is made of windows and has "
-            f"{LATENT_FRAMES} + k x {WINDOW_HOP}, here {longer}: use Empty AudioX Latent or AudioX VAE Encode, which "
-            "give that, or AudioX Sample, which takes any length."
+            f"Use Empty AudioX Latent or AudioX VAE Encode, or sample with AudioX Sample, which takes any length: the "
+            f"latent has {frames} frames, but one longer than {LATENT_FRAMES} consists of windows and has "
+            f"{LATENT_FRAMES} + k x {WINDOW_HOP}, here {longer}."
         )
     return windows
 
 
 def samples_of_latent(frames: int) -> int:
-    """Samples of a sound of which nothing but its latent is known: all, but 10 s of one whole window."""
+    """Samples of a sound of which only the latent is known: all of it, but 10 s of a single whole window."""
     return PROMPT_SAMPLES if frames == LATENT_FRAMES else frames * SAMPLES_PER_LATENT

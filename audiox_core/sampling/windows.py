@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..lengths import GOOD_FRAMES, LATENT_FRAMES, WINDOW_HOP, whole_frames, windows_from_frames
+from ..lengths import COVERED_FRAMES, LATENT_FRAMES, WINDOW_HOP, padded_frames, windows_from_frames
 
-FADE = GOOD_FRAMES - WINDOW_HOP
+FADE = COVERED_FRAMES - WINDOW_HOP
 """Latent frames over which one window passes into the next: 44, 2 s."""
 
 
@@ -42,8 +42,8 @@ def fade_weights(fades_in: bool, fades_out: bool) -> Tensor:
     if fades_in:
         weights[:FADE] = ramp
     if fades_out:
-        weights[WINDOW_HOP:GOOD_FRAMES] = 1 - ramp
-        weights[GOOD_FRAMES:] = 0
+        weights[WINDOW_HOP:COVERED_FRAMES] = 1 - ramp
+        weights[COVERED_FRAMES:] = 0
     return weights
 
 
@@ -75,7 +75,7 @@ def pad_to_windows(latent: Tensor, mask: Tensor | None = None) -> tuple[Tensor, 
 
     The padding is zeros in the latent and ones, to be generated, in the mask.
     """
-    missing = whole_frames(latent.shape[-1]) - latent.shape[-1]
+    missing = padded_frames(latent.shape[-1]) - latent.shape[-1]
     return F.pad(latent, (0, missing)), None if mask is None else F.pad(mask, (0, missing), value=1.0)
 
 

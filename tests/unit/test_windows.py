@@ -30,7 +30,7 @@ def random(*shape: int) -> torch.Tensor:
 )
 def test_a_length_is_whole_windows(seconds, count, frames):
     assert lengths.windows_from_seconds(seconds) == count
-    assert lengths.latent_frames(seconds) == frames == lengths.whole_frames(frames)
+    assert lengths.latent_frames(seconds) == frames == lengths.padded_frames(frames)
     assert lengths.windows_from_frames(frames) == count
     reached = (count - 1) * lengths.WINDOW_HOP_SECONDS + 10.04
     assert seconds <= reached
@@ -38,7 +38,7 @@ def test_a_length_is_whole_windows(seconds, count, frames):
 
 def test_other_lengths_are_refused_and_short_ones_are_not():
     assert lengths.windows_from_frames(100) == 1
-    with pytest.raises(AudioXError, match="here 408: use Empty AudioX Latent"):
+    with pytest.raises(AudioXError, match=r"Use Empty AudioX Latent.*here 408"):
         lengths.windows_from_frames(300)
     with pytest.raises(AudioXError, match="at most 600 s"):
         lengths.check_length(601)
@@ -65,8 +65,8 @@ def test_windows_add_up_to_one(layout):
 
 def test_a_window_counts_only_where_its_prompts_reach_unless_it_is_the_last():
     first, last = windows.linear_windows(408)
-    assert not first.weights[lengths.GOOD_FRAMES :].any()
-    assert last.weights[lengths.GOOD_FRAMES :].all()
+    assert not first.weights[lengths.COVERED_FRAMES :].any()
+    assert last.weights[lengths.COVERED_FRAMES :].all()
     assert first.weights[: lengths.WINDOW_HOP].all()
 
 
