@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from .errors import AudioXError
 from .lengths import CLIP_SECONDS, check_length
+from .media.modes import MixMode
 from .release.variants import SAMPLERS, join_or
-
-MixMode = Literal["replace", "mix", "duck"]
-"""What happens to a video's own sound; see `media.mux`."""
 
 TimeRange = tuple[float, float]
 """Start and end in seconds; an end of 0 is the end of the sound."""

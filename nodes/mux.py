@@ -11,8 +11,8 @@ from typing import get_args
 import folder_paths
 from comfy_api.latest import Input, InputImpl, io
 
+from ..audiox_core.media.modes import MixMode
 from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
-from ..audiox_core.request import MixMode
 from .audio_input import require_audio
 from .inputs import DAY, seconds_input
 from .video import interruptible, untrimmed_file

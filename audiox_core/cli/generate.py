@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..demo import DEFAULT, NAMES, demo_path
 from ..errors import AudioXError
 from ..lengths import SAMPLE_RATE, latent_frames
+from ..media.modes import MixMode
 from ..release.variants import SAMPLERS, VARIANTS
-from ..request import MixMode, Request, parse_range
+from ..request import Request, parse_range
 from . import memory
 from .progress import Bar
 

@@ -66,7 +66,7 @@ def font_folders() -> list[Path]:
     home = Path.home()
     if sys.platform == "win32":
         return [
-            Path(os.environ.get("WINDIR", r"C:\Windows"), "Fonts"),
+            Path(os.environ.get("WINDIR", home), "Fonts"),
             Path(os.environ.get("LOCALAPPDATA", home), "Microsoft", "Windows", "Fonts"),
         ]
     if sys.platform == "darwin":

@@ -21,7 +21,6 @@ from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..measure.loudness import check_target, loudness_gain
-from ..request import MixMode
 from .audio import LAYOUTS, add_audio_stream, check_waveform, sound_frame
 from .edit_list import limit_edits
 from .files import (
@@ -36,6 +35,7 @@ from .files import (
     written_whole,
 )
 from .mix import OriginalSound, SoundTrack
+from .modes import MixMode
 from .remux import shifted_packets
 from .resampling import resample
 

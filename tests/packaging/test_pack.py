@@ -28,7 +28,7 @@ def text_files() -> list[Path]:
         "build",
         "output",
     }
-    binary = {".safetensors", ".png", ".jpg", ".mp4", ".flac", ".wav", ".pyc"}
+    binary = {".safetensors", ".png", ".jpg", ".webp", ".mp4", ".flac", ".wav", ".pyc"}
     found = []
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in skipped and not name.endswith((".egg-info", "_cache"))]

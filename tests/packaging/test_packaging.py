@@ -26,6 +26,9 @@ REPOSITORY = "https://github.com/audiox-native/audiox-native"
 BROUGHT_ALONG = {"huggingface-hub"}
 """What ComfyUI's requirements bring with them, whatever their version (transformers)."""
 
+IMPORTED_AS = {"pillow": "PIL"}
+"""Distribution -> module, where the names differ."""
+
 COMFYUI_MODULES = {
     "comfy",
     "comfy_api",
@@ -227,7 +230,8 @@ def imported(folder: str) -> dict[str, str]:
 @pytest.mark.parametrize(("folder", "own"), [("audiox_core", MAY_ADD), ("nodes", COMFYUI_MODULES)])
 def test_only_what_comfyui_brings_is_imported(folder, own):
     comfyui = requirements((comfyui_tree(OLDEST_COMFYUI) / "requirements.txt").read_text("utf-8"))
-    known = {name.replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)} | set(sys.stdlib_module_names) | own
+    modules = {IMPORTED_AS.get(name, name).replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)}
+    known = modules | set(sys.stdlib_module_names) | own
     foreign = {name: path for name, path in imported(folder).items() if name not in known}
     assert not foreign
 
