@@ -1,6 +1,6 @@
 """A real Chromium without a window, driven by its DevTools protocol.
 
-with Browser(chromium_path()) as page:
+with Browser(tools.development.chromium_path()) as page:
     page.open("http://127.0.0.1:8188")
     page.wait_for("document.title")
 """
@@ -17,10 +17,6 @@ import time
 from pathlib import Path
 
 import aiohttp
-
-from tools.development import chromium_path
-
-__all__ = ["Browser", "BrowserError", "chromium_path"]
 
 FLAGS = (
     "--headless",

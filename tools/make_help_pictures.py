@@ -14,7 +14,7 @@ from audiox_core.demo import NAMES
 from devtools.browser import Browser
 from devtools.comfy_server import PACK_NAME
 from devtools.paths import ROOT
-from tools.page_pictures import OPEN, SETTINGS, browser_for, page_server, prepare, screenshot
+from tools.page_pictures import OPEN, SETTINGS, browser_path, check_names, page_server, place_files, prepare, screenshot
 
 FOLDER = ROOT / "web" / "docs" / "pictures"
 
@@ -115,11 +115,11 @@ def picture(page: Browser, node: str) -> bytes:
 
 
 def main(names: list[str]) -> int:
-    executable = browser_for(names, SHOWN_IN, "node")
-    with page_server() as server:
+    check_names(names, SHOWN_IN, "node")
+    with page_server(place_files) as server:
         for language in LANGUAGES:
             server.post("/settings", {**QUIET, "Comfy.Locale": language})
-            with Browser(executable) as page:
+            with Browser(browser_path()) as page:
                 prepare(page, server.address, PAGE)
                 for name in names or SHOWN_IN:
                     content, path = picture(page, name), picture_path(language, name)

@@ -31,11 +31,10 @@ from audiox_core.cli import main as audiox
 from audiox_core.demo import NAMES
 from audiox_core.media.audio import read_audio
 from audiox_core.media.spectrogram import spectrogram_picture
-from devtools.browser import Browser, chromium_path
+from devtools.browser import Browser
 from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.paths import ROOT
-from tools.development import COMFYUI, comfyui_tree, frontend_files
-from tools.make_thumbnails import SETTINGS, prepare, screenshot
+from tools.page_pictures import SETTINGS, browser_path, page_server, prepare, screenshot
 from tools.shipped_workflows import VIDEO
 from training.evaluation.cases import write_film
 from training.evaluation.cli import main as evaluate
@@ -106,16 +105,12 @@ LAY_OUT = """
 
 def make_workflow() -> None:
     """The page of ComfyUI after a run of the shipped workflow."""
-    executable = chromium_path()
-    if executable is None:
-        raise SystemExit("There is no Chromium: install it, or name it in AUDIOX_CHROMIUM.")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, frontend=frontend_files(COMFYUI)) as server,
-        Browser(executable) as page,
-    ):
-        write_video(Path(folder, VIDEO), np.pad(films.draw(FILM, 288), ((0, 0), (0, 0), (112, 112), (0, 0)), "edge"))
-        server.place_input(Path(folder, VIDEO))
+
+    def place_clip(server: ComfyServer, folder: Path) -> None:
+        write_video(folder / VIDEO, np.pad(films.draw(FILM, 288), ((0, 0), (0, 0), (112, 112), (0, 0)), "edge"))
+        server.place_input(folder / VIDEO)
+
+    with page_server(place_clip) as server, Browser(browser_path()) as page:
         server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": False, "Comfy.Canvas.SelectionToolbox": False})
         prepare(page, server.address, PAGE)
         page.run(OPEN_WITH_DEMO)

@@ -11,7 +11,7 @@ import sys
 from devtools.browser import Browser
 from devtools.comfy_server import PACK_NAME
 from devtools.paths import ROOT
-from tools.page_pictures import OPEN, SETTINGS, browser_for, page_server, prepare, screenshot
+from tools.page_pictures import OPEN, SETTINGS, browser_path, check_names, page_server, place_files, prepare, screenshot
 from tools.shipped_workflows import WORKFLOWS
 
 FOLDER = ROOT / "workflows"
@@ -51,8 +51,8 @@ def picture(page: Browser, name: str) -> bytes:
 
 
 def main(names: list[str]) -> int:
-    executable = browser_for(names, WORKFLOWS, "workflow")
-    with page_server() as server, Browser(executable) as page:
+    check_names(names, WORKFLOWS, "workflow")
+    with page_server(place_files) as server, Browser(browser_path()) as page:
         server.post("/settings", SETTINGS)
         prepare(page, server.address, PAGE)
         for name in names or WORKFLOWS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,24 +38,25 @@ OPEN = """
 """
 
 
-def browser_for(names: Collection[str], known: Collection[str], kind: str) -> str:
-    """The browser to take pictures with; ends the program where there is none, or where a name is unknown."""
-    executable = chromium_path()
-    if executable is None:
-        sys.exit("There is no Chromium: install it, or name it in AUDIOX_CHROMIUM.")
+def browser_path() -> str:
+    """The browser to take pictures with; ends the program where there is none."""
+    return chromium_path() or sys.exit("There is no Chromium: install it, or name it in AUDIOX_CHROMIUM.")
+
+
+def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
+    """End the program where a picture is asked for that nobody knows."""
     if unknown := sorted(set(names) - set(known)):
         sys.exit(f"There is no {kind} {', '.join(unknown)}; there are {', '.join(known)}.")
-    return executable
 
 
 @contextmanager
-def page_server() -> Iterator[ComfyServer]:
-    """A ComfyUI with its page and the files that the workflows name."""
+def page_server(place: Callable[[ComfyServer, Path], None]) -> Iterator[ComfyServer]:
+    """A ComfyUI with its page; `place` gives it files that it may write into a temporary folder first."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ComfyServer(comfyui_tree(COMFYUI), pack=ROOT, frontend=frontend_files(COMFYUI)) as server,
     ):
-        place_files(server, Path(folder))
+        place(server, Path(folder))
         yield server
 
 

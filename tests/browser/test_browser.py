@@ -22,12 +22,12 @@ from PIL import Image
 
 from audiox_core.demo import NAMES
 from audiox_core.release.tasks import TASKS
-from devtools.browser import Browser, chromium_path
+from devtools.browser import Browser
 from devtools.comfy_server import PACK_NAME, ComfyServer
 from devtools.graphs import ids_of, shipped
 from devtools.paths import ROOT
 from devtools.promises import WORKFLOWS, without_titles
-from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree, frontend_files
+from tools.development import COMFYUI, OLDEST_COMFYUI, chromium_path, comfyui_tree, frontend_files
 from tools.make_help_pictures import picture_path
 
 EXTENSIONS = {f"AudioXNative.{name}" for name in ("Tasks", "Sound", "Model", "Commands", "Range")}

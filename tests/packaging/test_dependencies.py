@@ -77,6 +77,7 @@ def run_without(package: str, code: str, folder) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("package", NEEDED_BY)
 def test_a_missing_package_is_named_in_one_sentence(package, tmp_path):
     (tmp_path / "list.jsonl").write_text('{"id": "a", "prompt": "rain", "seconds": 0.2}\n')
@@ -87,6 +88,7 @@ def test_a_missing_package_is_named_in_one_sentence(package, tmp_path):
     assert re.search(rf"^(audiox \w+|picture): .*\b{name}\b.*pip install .*\b{name}\b", answer.stderr.splitlines()[-1])
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("package", NEEDED_BY)
 def test_the_help_needs_no_package(package, tmp_path):
     answer = run_without(package, HELP, tmp_path)
@@ -94,6 +96,7 @@ def test_the_help_needs_no_package(package, tmp_path):
     assert "generate" in answer.stdout
 
 
+@pytest.mark.live
 def test_sound_at_48_khz_is_read_without_torchaudio(tmp_path):
     code = """
 import importlib, pkgutil

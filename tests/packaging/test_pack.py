@@ -156,6 +156,7 @@ def test_dev_unpacks_one_folder_and_refuses_a_wrong_archive(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.live
 def test_dev_ends_with_one_sentence_when_a_package_cannot_be_had(tmp_path):
     empty = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     places = {"AUDIOX_VENV": str(tmp_path / "venv"), "COMFYUI_PATH": str(tmp_path)}

@@ -177,6 +177,7 @@ def test_an_untrained_network_has_the_type_of_the_trained_one(models):
 TINY = run.EvaluationPlan(singles=4, pairs=2, films=3, text_only=2, guided=2, negatives=2, reconstructed=2, shown=True)
 
 
+@pytest.mark.live
 def test_an_evaluation_measures_everything(models, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "base", RunSettings(2, 6.0, "euler"))
     evaluation = run.evaluate(models, TINY)
@@ -207,6 +208,7 @@ def test_an_evaluation_that_cannot_work_says_why(capsys, tmp_path):
         assert words in capsys.readouterr().err
 
 
+@pytest.mark.live
 def test_the_sound_check_reaches_its_bars(tmp_path):
     """A part of what `evaluate` measures; the bars are those that the full run has to reach."""
     found = tmp_path / "found.json"

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     """Measure, print the table, write what was asked for. Raises AudioXError before it measures, for bad input."""
     check_outputs(options)
     memory.check(options)
-    from audiox_core.cli.generate import check_device
+    from audiox_core.memory.devices import check_device
     from training.evaluation import gallery, report  # after the cheap check: torch takes seconds to import
     from training.evaluation.run import evaluate
 
