@@ -172,9 +172,9 @@ def maf_dit(golden: Golden) -> None:
 def mmdit(golden: Golden) -> None:
     seed = int(golden.metadata["seed"])
     audio, noise = models.audio_conditioner(), golden_prompts.of(golden, "noise", "vae/0", 1, 64, 215)
-    heard = audio(models.vae().sample(*models.prompt_statistics(seed), noise))
+    heard = audio(models.with_noise(*models.prompt_statistics(seed), noise))
     golden.check("audio", heard)
-    silence = audio(models.vae().sample(audio.silence_mean[None], audio.silence_std[None], noise))
+    silence = audio(models.with_noise(audio.silence_mean[None], audio.silence_std[None], noise))
     golden.check("audio_zeros", silence[..., ::8])
     model = models.transformer(golden.depth)
     x, context, time = golden.input("x"), golden.input("context"), torch.tensor(golden.inputs["t"])

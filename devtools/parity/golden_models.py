@@ -165,6 +165,11 @@ def dit(depth: int) -> DiT:
     return filled(DiT, DiTSizes, native(small.under(TRANSFORMER, shapes), NETWORK, "transformer."))
 
 
+def with_noise(mean: torch.Tensor, std: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """A latent from the VAE's posterior."""
+    return mean + std * noise
+
+
 class PassingLayer(nn.Module):
     """A transformer layer whose weights exist while it runs."""
 

@@ -13,16 +13,11 @@ from audiox_core.models.encoders import encode_clip, encode_text
 from audiox_core.models.synchformer import encode, normalise, segments
 from devtools.parity import golden_models as models
 from devtools.parity.golden_file import Golden, NotUnderstood
-from devtools.parity.golden_models import guided
+from devtools.parity.golden_models import guided, with_noise
 
 SECOND = 44100
 KEPT = 10 * SECOND
 """Samples of a decoded sound that upstream keeps."""
-
-
-def with_noise(mean: torch.Tensor, std: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """A latent from the VAE's posterior."""
-    return mean + std * noise
 
 
 def vae(golden: Golden) -> None:
