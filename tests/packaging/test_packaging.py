@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -16,15 +17,17 @@ from packaging.utils import canonicalize_name
 from audiox_core.media.frames import read_image
 from devtools.paths import ROOT
 from tools import make_pictures
-from tools.dev import COMFYUI, MAY_ADD, OLDEST_COMFYUI, comfyui_tree, dry_versions, outcome
+from tools.development import COMFYUI, OLDEST_COMFYUI, comfyui_tree
+from tools.development.dry_run import MAY_ADD, dry_versions, outcome
+from tools.development.releases import TOOLS
 
 REPOSITORY = "https://github.com/audiox-native/audiox-native"
 
 BROUGHT_ALONG = {"huggingface-hub"}
 """What ComfyUI's requirements bring with them, whatever their version (transformers)."""
 
-IMPORT_NAMES = {"pillow": "PIL"}
-"""Packages that Python knows by another name than pip."""
+IMPORTED_AS = {"pillow": "PIL"}
+"""Distribution -> module, where the names differ."""
 
 COMFYUI_MODULES = {
     "comfy",
@@ -116,8 +119,8 @@ def test_the_archive_holds_what_users_need_and_nothing_else():
     shipped = shipped_files()
     tops = {name.split("/")[0] for name in shipped}
     assert tops >= {"LICENSE", "README.md", "__init__.py", "nodes", "pyproject.toml", "requirements.txt"}
-    assert tops.isdisjoint({".ci", ".comfyignore", ".github", ".gitignore", "benchmarks", "tests", "training"})
-    assert "comfy-test.toml" not in tops
+    assert not [name for name in tops if name.startswith(".")]
+    assert tops.isdisjoint({"CONTRIBUTING.md", "benchmarks", "comfy-test.toml", "devtools", "tests", "training"})
     assert [name for name in shipped if name.startswith("tools/")] == ["tools/client_example.py"]
     assert any(name.startswith("audiox_core/demo/") and name.endswith(".safetensors") for name in shipped)
     assert {"locales/zh/nodeDefs.json", "workflows/api/v2a_turbo.json", "web/docs/AudioXLoad.md"} <= set(shipped)
@@ -126,14 +129,23 @@ def test_the_archive_holds_what_users_need_and_nothing_else():
     assert sum((ROOT / name).stat().st_size for name in shipped) < 15e6
 
 
-def test_the_actions_run_what_everyone_runs():
-    folder = ROOT / ".github" / "workflows"
-    tests = yaml.safe_load((folder / "tests.yml").read_text("utf-8"))
-    publish = yaml.safe_load((folder / "publish.yml").read_text("utf-8"))
-    assert tests["jobs"]["tests"]["steps"][-1] == {"run": ".ci/run"}
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    assert publish["jobs"]["tests"]["uses"] == "./.github/workflows/tests.yml"
-    assert publish["jobs"]["publish"]["needs"] == "tests"
+# What pip and developers get
+
+
+def test_the_installed_command_is_the_command_line(metadata, capsys, monkeypatch):
+    [(name, target)] = metadata["project"]["scripts"].items()
+    main = EntryPoint(name, target, "console_scripts").load()
+    monkeypatch.setattr("sys.argv", [name, "inspect", "missing.safetensors"])
+    assert main() == 2
+    assert "missing.safetensors does not exist" in capsys.readouterr().err
+
+
+def test_everyone_runs_the_same_ruff_and_mypy(metadata):
+    """In the environment of tools/dev.py, in .[dev] and before a commit."""
+    pins = [pin for pin in TOOLS if pin.startswith(("ruff", "mypy"))]
+    assert sorted(metadata["project"]["optional-dependencies"]["dev"]) == sorted(pins)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    assert {pin for hook in hooks for pin in hook["additional_dependencies"]} <= set(pins)
 
 
 # Requirements
@@ -218,8 +230,8 @@ def imported(folder: str) -> dict[str, str]:
 @pytest.mark.parametrize(("folder", "own"), [("audiox_core", MAY_ADD), ("nodes", COMFYUI_MODULES)])
 def test_only_what_comfyui_brings_is_imported(folder, own):
     comfyui = requirements((comfyui_tree(OLDEST_COMFYUI) / "requirements.txt").read_text("utf-8"))
-    installed = {IMPORT_NAMES.get(name, name).replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)}
-    known = installed | set(sys.stdlib_module_names) | own
+    modules = {IMPORTED_AS.get(name, name).replace("-", "_") for name in (*comfyui, *BROUGHT_ALONG)}
+    known = modules | set(sys.stdlib_module_names) | own
     foreign = {name: path for name, path in imported(folder).items() if name not in known}
     assert not foreign
 
@@ -283,6 +295,7 @@ def test_a_comfyui_that_is_too_old_is_told_so_with_a_traceback():
     assert "It needs ComfyUI 0.16.3 or newer.\nTraceback" in answer.stderr
 
 
+@pytest.mark.live
 def test_the_oldest_comfyui_samples_with_torchaudio_broken(small_model_dir, tmp_path):
     """Newer ones do not start themselves then; what is left out here are ComfyUI's own audio nodes."""
     from devtools.comfy_server import ComfyServer
