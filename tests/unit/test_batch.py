@@ -70,7 +70,7 @@ def as_options(words):
     options = []
     for name, value in words.items():
         for each in value if isinstance(value, list) else [value]:
-            if each not in (None, False):
+            if each is not None and each is not False:
                 options.append(f"--{name.replace('_', '-')}" + ("" if each is True else f"={each}"))
     return options
 
