@@ -79,7 +79,7 @@ def cell(case: Shown) -> Image.Image:
 def draw_verdict(canvas: ImageDraw.ImageDraw, x: int, y: int, title: str, verdict: Verdict) -> None:
     """The model's name and what was heard, green where it is right."""
     words, right = verdict
-    inset = text_width(title + " ", TEXT_SIZE)
+    inset = text_width(title, TEXT_SIZE) + GAP // 2
     draw_text(canvas, x, y, title, GREY, TEXT_SIZE)
     line = wrap_text(words, WIDTH - inset, 1, TEXT_SIZE)[0]
     draw_text(canvas, x + inset, y, line, GREEN if right else RED, TEXT_SIZE)
