@@ -21,6 +21,9 @@ from training.world import films
 RATE = lengths.SAMPLE_RATE
 
 
+pytestmark = pytest.mark.live  # windows are heard with a trained model, so these run the demo
+
+
 @pytest.fixture(scope="module")
 def turbo():
     return AudioX(open_checkpoint(demo_path("turbo")))
