@@ -15,7 +15,7 @@ import folder_paths
 import torch
 from comfy_api.latest import Input
 
-from ..audiox_core.media.files import video_seconds
+from ..audiox_core.media.extent import video_seconds
 from ..audiox_core.media.frames import FrameRequest, frames_from_images, read_clip
 
 
