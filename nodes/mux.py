@@ -11,7 +11,8 @@ from typing import get_args
 import folder_paths
 from comfy_api.latest import Input, InputImpl, io
 
-from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
+from ..audiox_core.media.mux import Cut, SoundPlacement, mux_video
+from ..audiox_core.media.muxer import MP4_FAMILY
 from ..audiox_core.request import MixMode
 from .audio_input import require_audio
 from .inputs import DAY, seconds_input

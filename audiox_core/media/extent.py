@@ -49,7 +49,7 @@ class VideoExtent:
             return None
         return (
             f"{source_name(source)} is incomplete or damaged: its header says {_duration(self.promised)}, but its "
-            f"pictures end after {_duration(self.seconds)}. Only these are used; download or copy it again for the rest."
+            f"pictures end after {_duration(self.seconds)}. Only these are used; download or copy it again for all."
         )
 
 

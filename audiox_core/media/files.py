@@ -180,14 +180,14 @@ def check_file_name(name: str) -> None:
     try:
         parts = [os.fsencode(part) for part in name.replace("\\", "/").split("/")]
     except UnicodeEncodeError:
-        raise AudioXError(f"The file name {ascii(name)} has a broken character in it; write it again.") from None
+        raise AudioXError(f"The file name {name!a} has a broken character in it; write it again.") from None
     if any(b"\0" in part for part in parts):
         raise AudioXError(f"The file name {name!r} has a NUL character in it; leave it out.")
     longest = max(len(part) for part in parts)
     if longest > LONGEST_NAME:
         raise AudioXError(
-            f"The file name {name[:40]!r}... is {longest} bytes long, but at most {LONGEST_NAME} can be written; choose "
-            "a shorter one."
+            f"The file name {name[:40]!r}... is {longest} bytes long, but at most {LONGEST_NAME} can be written; "
+            "choose a shorter one."
         )
 
 

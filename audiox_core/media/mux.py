@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
-import av
 import torch
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.subtitles.stream import SubtitleStream
-from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..measure.loudness import check_target, loudness_gain
 from ..request import MixMode
-from .audio import LAYOUTS, add_audio_stream, check_waveform, sound_frame
+from .audio import LAYOUTS, check_waveform
 from .edit_list import limit_edits
 from .extent import video_length
 from .files import (
@@ -29,7 +25,6 @@ from .files import (
     Source,
     check_number,
     check_window,
-    encoder_errors,
     open_media,
     source_name,
     time_base,
@@ -38,6 +33,7 @@ from .files import (
     written_whole,
 )
 from .mix import OriginalSound, SoundTrack
+from .muxer import MP4_FAMILY, CopiedStream, Muxer
 from .remux import shifted_packets
 from .resampling import resample
 
@@ -50,44 +46,8 @@ CODEC_RATES = {
 }
 """Sample rates of the codecs that don't take every rate; other sounds are resampled to 48000."""
 
-AAC_BITS_A_SECOND = 192_000
-
 MOST_GAIN_DB = 200.0
 """Gains up to this, in either direction, fit into float32 with any usual sound."""
-
-MP4_FAMILY = (".mp4", ".m4v", ".mov")
-
-MP4_KEYS = {
-    "title",
-    "artist",
-    "album_artist",
-    "composer",
-    "album",
-    "date",
-    "encoder",
-    "comment",
-    "genre",
-    "copyright",
-    "grouping",
-    "lyrics",
-    "description",
-    "synopsis",
-    "show",
-    "episode_id",
-    "network",
-    "creation_time",
-    "location",
-}
-"""Metadata that every mp4 player knows; other keys need the newer list of named keys."""
-
-CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-"""Metadata that describes the old file and not its contents."""
-
-STATISTICS = ("DURATION", "BPS", "NUMBER_OF_", "_STATISTICS_")
-"""Beginnings of Matroska's stream metadata that would be wrong in the new file."""
-
-
-_Copied = VideoStream | SubtitleStream
 
 
 @dataclass(frozen=True)
@@ -178,19 +138,19 @@ def mux_video(
         track = SoundTrack(sound, rate, first, total, original=original, progress=progress)
         scale = 1 / max(_finite_peak(track), 1.0)
         with written_whole(destination) as temporary:
-            copied: list[_Copied] = [video, *(source.streams.subtitles if subtitles else ())]
-            with _Writer(temporary, source, copied, codec, track, scale, destination.name) as writer:
+            copied: list[CopiedStream] = [video, *(source.streams.subtitles if subtitles else ())]
+            with Muxer(temporary, source, copied, codec, track, scale, destination.name) as muxer:
                 if cut.start > 0:
                     source.seek(int(origin / time_base(video)), stream=video)
                 for packet in shifted_packets(source, copied, origin, length):
                     _check_hidden(packet, video, cut.start, length, destination)
-                    writer.write(packet)
-                if not writer.pictures:
+                    muxer.write(packet)
+                if not muxer.pictures:
                     raise AudioXError(
                         f"{source_name(video_source)} holds no pictures that could be copied from {cut.start:g} s on; "
                         "it is damaged, so give another video."
                     )
-                writer.finish()
+                muxer.finish()
             if destination.suffix.lower() in MP4_FAMILY:
                 limit_edits(temporary, length)
     return destination
@@ -229,9 +189,7 @@ def _finite_peak(track: SoundTrack) -> float:
     """Largest absolute value of a track; AudioXError where it is too loud to be a number."""
     peak = track.peak()
     if not math.isfinite(peak):
-        raise AudioXError(
-            "The sound is too loud to be mixed: its samples, raised by the gain, exceed 3e38; lower both."
-        )
+        raise AudioXError("The sound is too loud to be mixed: raised by the gain, its samples exceed 3e38; lower both.")
     return peak
 
 
@@ -266,114 +224,6 @@ def _check_hidden(packet: Packet, video: Stream, start: float, length: Fraction,
         )
     if packet.is_discard and 0 <= packet.pts * packet.time_base < length:
         raise AudioXError(
-            f"The video hides pictures at {float(packet.pts * packet.time_base):.2f} s by an edit list, which cannot be "
-            "copied; encode it again first."
+            f"The video hides pictures at {float(packet.pts * packet.time_base):.2f} s by an edit list, which cannot "
+            "be copied; encode it again first."
         )
-
-
-class _Writer:
-    """An output file with copied streams and one encoded sound, written side by side."""
-
-    def __init__(
-        self,
-        path: Path,
-        source: InputContainer,
-        copied: Sequence[_Copied],
-        codec: str,
-        track: SoundTrack,
-        scale: float,
-        name: str,
-    ):
-        self.name, self.scale, self.track, self.pictures = name, scale, track, 0
-        metadata = {key: value for key, value in source.metadata.items() if key.lower() not in CONTAINER_KEYS}
-        with encoder_errors(name):
-            self.output = av.open(str(path), "w", options=_options(path, metadata, track.rate))
-        self.output.metadata.update(metadata)
-        try:
-            self.streams = {stream.index: self._copy_stream(stream, path.suffix) for stream in copied}
-        except AudioXError:
-            self.output.close()  # or Windows would not let it be removed
-            raise
-        self.sound = add_audio_stream(self.output, codec, track.rate)
-        self.sound.codec_context.layout = "stereo"
-        if codec == "aac":
-            self.sound.codec_context.bit_rate = AAC_BITS_A_SECOND
-        self.encoded = self._encoded()
-        self.waiting: Packet | None = None
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        try:
-            with encoder_errors(self.name):
-                self.output.close()
-        except AudioXError:
-            if error is None:  # else the first error tells more
-                raise
-
-    def write(self, packet: Packet) -> None:
-        """Write a copied packet, after the sound that comes before it."""
-        self._write_sound(_decoding_time(packet))
-        self.pictures += packet.stream.type == "video"
-        packet.stream = self.streams[packet.stream.index]
-        self._mux(packet)
-
-    def finish(self) -> None:
-        """Write the rest of the sound."""
-        self._write_sound(math.inf)
-
-    def _write_sound(self, until: Fraction | float) -> None:
-        while True:
-            if self.waiting is None:
-                self.waiting = next(self.encoded, None)
-            if self.waiting is None or _decoding_time(self.waiting) > until:
-                return
-            self._mux(self.waiting)
-            self.waiting = None
-
-    def _encoded(self) -> Iterator[Packet]:
-        for start, block in self.track.blocks():
-            yield from self.sound.encode(sound_frame(block * self.scale, self.track.rate, start))
-        yield from self.sound.encode(None)
-
-    def _copy_stream(self, stream: _Copied, suffix: str) -> Stream:
-        if stream.codec_context is None:
-            raise AudioXError(
-                f"The {stream.type} stream {stream.index} is in a codec that this FFmpeg doesn't know, so it cannot be "
-                "copied; leave the subtitles out, or convert them."
-            )
-        try:
-            copy: _Copied = self.output.add_stream_from_template(stream, opaque=True)
-        except ValueError as error:
-            kind = stream.codec_context.name
-            advice = "or leave the subtitles out" if stream.type == "subtitle" else "which holds nearly everything"
-            raise AudioXError(
-                f"The {stream.type} stream ({kind}) cannot be copied into {suffix}; write the kind of file that the "
-                f"source is, or .mkv, {advice}."
-            ) from error
-        if suffix.lower() in MP4_FAMILY and stream.codec_context.codec_tag in ("hvc1", "hev1", "avc1", "avc3"):
-            copy.codec_context.codec_tag = stream.codec_context.codec_tag
-        still_true = {key: text for key, text in stream.metadata.items() if not key.upper().startswith(STATISTICS)}
-        copy.metadata.update(still_true)
-        copy.disposition = stream.disposition.value  # type: ignore[assignment]  # PyAV 14 takes only an int
-        return copy
-
-    def _mux(self, packet: Packet) -> None:
-        with encoder_errors(self.name):
-            self.output.mux(packet)
-
-
-def _decoding_time(packet: Packet) -> Fraction:
-    assert packet.dts is not None  # `shifted_packets` and encoders set it
-    return packet.dts * packet.time_base
-
-
-def _options(path: Path, metadata: dict[str, str], rate: int) -> dict[str, str]:
-    if path.suffix.lower() not in MP4_FAMILY:
-        return {}
-    # lengths to the sample; plays while it loads
-    options = {"movie_timescale": str(rate), "movflags": "+faststart"}
-    if not {key.lower() for key in metadata} <= MP4_KEYS:
-        options["movflags"] += "+use_metadata_tags"
-    return options
