@@ -194,9 +194,7 @@ def _caption_packet(stream, path: Path, start: float, length: float, line: str) 
 
 def make_sound(path: Path, sound: torch.Tensor, rate: int = 44100) -> Path:
     """Write a sound file: wav, flac, mp3, ogg (48 kHz) or ac3."""
-    codec = {".wav": "pcm_s16le", ".flac": "flac", ".mp3": "libmp3lame", ".ogg": "libopus", ".ac3": "ac3"}[
-        path.suffix
-    ]
+    codec = {".wav": "pcm_s16le", ".flac": "flac", ".mp3": "libmp3lame", ".ogg": "libopus", ".ac3": "ac3"}[path.suffix]
     with av.open(str(path), "w") as output:
         stream = _add_audio(output, path, sound, rate, codec)
         output.mux(_audio_packets(stream, sound, rate))
