@@ -14,7 +14,7 @@ from audiox_core.media.audio import read_audio
 from audiox_core.media.extent import video_extent, video_length
 from audiox_core.media.files import open_media, packets
 from audiox_core.media.frames import FrameRequest, read_clip
-from audiox_core.media.mux import Cut, mux_video
+from audiox_core.media.mux import mux_video
 from devtools import fuzz_media
 from devtools import media_maker as maker
 
