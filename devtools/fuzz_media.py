@@ -28,6 +28,11 @@ from .paths import ROOT
 LIMIT_SECONDS = 10.0
 """Longest time for one file, beyond which it counts as a hang."""
 
+STARTING_SECONDS = 60.0
+"""What a new child may take on top."""
+
+ATTEMPTS = ("clip", "later", "stride", "sound", "part", "length", "mp4", "mkv", "cut")
+
 HEADER_WORDS = [
     *(b"moov", b"mdhd", b"mvhd", b"tkhd", b"stts", b"ctts", b"stsz", b"stsc", b"stco", b"stsd", b"elst", b"trun"),
     *(b"tfdt", b"tfhd", b"avc1", b"mp4a", b"esds", b"avcC", b"hvc1", b"RIFF", b"avih", b"strh", b"strf", b"idx1"),
@@ -170,7 +175,7 @@ def check_result(name: str, folder: Path) -> None:
 
 
 def serve() -> None:
-    """Try each file named on stdin; print a line of JSON for each attempt. What isn't an AudioXError ends the child."""
+    """Try what lines of JSON on stdin say; print one for each attempt. What isn't an AudioXError ends the child."""
     import logging
 
     from audiox_core.errors import AudioXError
@@ -178,7 +183,10 @@ def serve() -> None:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as results:
         for line in sys.stdin:
-            for name, attempt in attempts(Path(line.strip()), Path(results)).items():
+            request = json.loads(line)
+            for name, attempt in attempts(Path(request["path"]), Path(results)).items():
+                if name not in request["names"]:
+                    continue
                 print(json.dumps({"try": name}), flush=True)
                 outcome = "read"
                 try:
@@ -208,14 +216,13 @@ class Child:
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
             )
 
-    def outcomes(self, path: Path, limit: float) -> Iterator[tuple[str, str]]:
+    def outcomes(self, path: Path, names: list[str], limit: float) -> Iterator[tuple[str, str]]:
         """(attempt, outcome) for one file; an outcome that begins with "FAILED" is a bug."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{path}\n".encode())
-        trying, first = "start", True
+        self.process.stdin.write(json.dumps({"path": str(path), "names": names}).encode() + b"\n")
+        trying = "start"
         while True:
-            answer = self.answer(limit + (60 if first else 0))  # starting takes a while
-            first = False
+            answer = self.answer(limit + STARTING_SECONDS * (trying == "start"))
             if answer is None:
                 yield trying, f"FAILED: {self.ending(limit)}"
                 self.process = self.start()
@@ -264,11 +271,22 @@ class Report:
     failures: list[tuple[str, str, str]]
 
 
-def fuzz(folder: Path, count: int, seed: int, *, limit: float = LIMIT_SECONDS, most_seconds: float = 1e9) -> Report:
-    """Try `count` damaged files, or as many as `most_seconds` allow; those that fail stay in the folder."""
+def fuzz(
+    folder: Path,
+    count: int,
+    seed: int,
+    *,
+    tries: int = len(ATTEMPTS),
+    limit: float = LIMIT_SECONDS,
+    most_seconds: float = 1e9,
+) -> Report:
+    """Try `count` damaged files, or as many as `most_seconds` allow; those that fail stay in the folder.
+
+    tries: attempts at each file, drawn from all.
+    """
     (folder / "seeds").mkdir()
     seeds = make_seeds(folder / "seeds")
-    child = Child(folder / "stderr.txt")
+    child, rng = Child(folder / "stderr.txt"), random.Random(seed)
     begun, files = time.monotonic(), 0
     outcomes: collections.Counter[str] = collections.Counter()
     failures: list[tuple[str, str, str]] = []
@@ -278,7 +296,7 @@ def fuzz(folder: Path, count: int, seed: int, *, limit: float = LIMIT_SECONDS, m
             break
         files += 1
         bad = False
-        for name, outcome in child.outcomes(path, limit):
+        for name, outcome in child.outcomes(path, rng.sample(ATTEMPTS, tries), limit):
             outcomes[outcome.split(":")[0]] += 1
             if outcome.startswith("FAILED"):
                 failures.append((path.name, name, outcome))

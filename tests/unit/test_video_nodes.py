@@ -1,4 +1,4 @@
-"""What the nodes do with VIDEO objects of any ComfyUI, and with the files they write; ComfyUI itself is stood in for."""
+"""What the nodes do with VIDEO objects of any ComfyUI, and with the files they write, without a ComfyUI."""
 
 import gc
 import importlib
