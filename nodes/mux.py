@@ -27,8 +27,8 @@ class MuxVideo(io.ComfyNode):
             display_name="AudioX Mux Video",
             category="audio/AudioX",
             description=(
-                "Adds sound to a video. The video stream is copied, not re-encoded: no loss, no waiting. A trimmed "
-                "or cropped video, or one built from images, is first encoded once by ComfyUI."
+                "Adds sound to a video. The video stream is copied, not re-encoded: no loss, no waiting. A trimmed, "
+                "cropped or resized video, or one built from images, is first encoded once by ComfyUI."
             ),
             search_aliases=["add audio to video", "combine audio video", "soundtrack", "merge", "audiox"],
             inputs=[
