@@ -39,7 +39,7 @@ class TemporaryVideo(InputImpl.VideoFromFile):
         return self._keeping(super().as_resized(*args, **options))
 
     def _keeping(self, video: Input.Video | None) -> Input.Video | None:
-        if type(video) is InputImpl.VideoFromFile:  # of the same file, with a window or an area
+        if video is not None and type(video) is InputImpl.VideoFromFile:  # the same file, with a window or an area
             video.__class__ = TemporaryVideo
             video.temporary_file = self.temporary_file
         return video

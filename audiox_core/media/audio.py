@@ -114,10 +114,10 @@ def sound_blocks(
         container.seek(int((origin + Fraction(first) - preroll) / time_base(stream)), stream=stream)
         position = None  # the first frame tells
     rate = rate or stream.codec_context.sample_rate
-    for frame, converted in _converted(container, stream, rate, mix_down):
+    for begin, converted in _converted(container, stream, rate, mix_down):
         if position is None:
-            assert frame.pts is not None  # mp4 and mov have a time for every frame
-            position = round((frame.pts * time_base(frame) - origin) * converted.sample_rate)
+            assert begin.pts is not None  # mp4 and mov have a time for every frame
+            position = round((begin.pts * time_base(begin) - origin) * converted.sample_rate)
         block = converted.to_ndarray()
         yield SoundBlock(position, block, converted.sample_rate)
         position += block.shape[1]
@@ -126,22 +126,22 @@ def sound_blocks(
 def _converted(
     container: InputContainer, stream: AudioStream, rate: int, mix_down: bool
 ) -> Iterator[tuple[av.AudioFrame, av.AudioFrame]]:
-    """Decoded frames and what they become: planar floats, all like the first one, at `rate` (0: also like it)."""
-    frame, converter, shape, layout = None, None, None, None
+    """The first decoded frame, with each one after conversion: planar floats at `rate` (0: its own), its channels."""
+    begin: av.AudioFrame | None = None
+    converter: av.AudioResampler | None = None
+    shape, layout = None, None
     for packet in packets(container, stream):
-        for frame in packet.decode():
-            if layout is None:
+        for frame in cast(list[av.AudioFrame], packet.decode()):
+            if begin is None:
+                begin, rate = frame, rate or frame.sample_rate
                 layout = "stereo" if mix_down and frame.layout.nb_channels > 1 else frame.layout.name
-                rate = rate or frame.sample_rate
             if converter is None or shape != _shape(frame):
-                for converted in converter.resample(None) if converter is not None else ():
-                    yield frame, converted
+                if converter is not None:
+                    yield from ((begin, rest) for rest in converter.resample(None))
                 converter, shape = av.AudioResampler(format="fltp", layout=layout, rate=rate), _shape(frame)
-            for converted in converter.resample(frame):
-                yield frame, converted
-    if frame is not None and converter is not None:
-        for converted in converter.resample(None):
-            yield frame, converted
+            yield from ((begin, converted) for converted in converter.resample(frame))
+    if begin is not None and converter is not None:
+        yield from ((begin, rest) for rest in converter.resample(None))
 
 
 def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:

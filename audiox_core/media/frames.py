@@ -280,7 +280,7 @@ def _decoded(container: InputContainer, stream: VideoStream, source: Source) -> 
     origin, reformatter = time_origin(stream), VideoReformatter()
     following = Fraction(0)  # the time of a picture without a timestamp, such as cover art
     rotation, matrix = None, None
-    untimed = 0
+    untimed: float = 0
     for frame in (frame for packet in packets(container, stream) for frame in packet.decode()):
         untimed = untimed + 1 if frame.pts is None else -math.inf
         if untimed > 1:
