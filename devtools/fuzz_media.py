@@ -22,11 +22,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import psutil
+
 from . import media_maker as maker
 from .paths import ROOT
 
 LIMIT_SECONDS = 10.0
-"""Longest time for one file, beyond which it counts as a hang."""
+"""CPU time for one attempt, beyond which it counts as a hang."""
+
+WAITING = 12
+"""How many times the limit an attempt may take on a busy machine, or waiting for itself."""
 
 STARTING_SECONDS = 60.0
 """What a new child may take on top."""
@@ -236,10 +241,16 @@ class Child:
     def answer(self, limit: float) -> dict | None:
         """The next line of the child; None if it died or says nothing for too long."""
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], limit)[0]:
-            return None
+        begun, used = time.monotonic(), self.cpu_seconds()
+        while not select.select([self.process.stdout], [], [], 0.5)[0]:
+            if self.cpu_seconds() - used > limit or time.monotonic() - begun > WAITING * limit:
+                return None
         line = self.process.stdout.readline()
         return json.loads(line) if line else None
+
+    def cpu_seconds(self) -> float:
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
 
     def ending(self, limit: float) -> str:
         """How the child ended; it is ended if it hangs."""
@@ -248,7 +259,7 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            return f"silent for {limit:g} s"
+            return f"more than {limit:g} s, or waiting for itself"
         if code < 0:
             return f"died of signal {-code}"
         lines = self.errors.read_text().strip().splitlines()

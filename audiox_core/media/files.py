@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -23,6 +23,9 @@ from ..errors import AudioXError
 
 Source = str | os.PathLike | BinaryIO
 """A file's path, or an open seekable binary file such as BytesIO."""
+
+LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Options that let PyAV read texts that aren't UTF-8, which it does anyway from version 19 on."""
 
 AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 
@@ -54,7 +57,7 @@ def open_media(source: Source) -> Iterator[InputContainer]:
     else:
         source.seek(0)
     try:
-        with av.open(source, mode="r", metadata_errors="ignore") as container:
+        with av.open(source, mode="r", **LENIENT) as container:
             if not len(container.streams):
                 raise _unreadable(source, "nothing in it")
             yield container
@@ -149,7 +152,7 @@ def _known(streams: Sequence[AnyStream], contents: str, source: Source) -> AnySt
 def time_base(timed: Stream | Frame) -> Fraction:
     """Seconds of one tick of the timestamps; whatever was read from a file has it."""
     assert timed.time_base is not None
-    return timed.time_base
+    return Fraction(timed.time_base.numerator, timed.time_base.denominator)  # PyAV 19 has a type of its own
 
 
 def time_origin(stream: Stream) -> Fraction:

@@ -227,5 +227,5 @@ def test_logs_that_go_to_python_switch_threads_off(tmp_path, monkeypatch):
 
 
 def test_damaged_files_end_in_a_result_or_a_sentence(tmp_path):
-    report = fuzz_media.fuzz(tmp_path, 60, 0, tries=2, limit=60.0, most_seconds=60.0)
+    report = fuzz_media.fuzz(tmp_path, 60, 0, tries=2, most_seconds=60.0)
     assert not report.failures and report.read and report.refused
