@@ -26,7 +26,8 @@ from .checkpoint import Checkpoint, open_checkpoint
 from .demo import DEFAULT, demo_path
 from .errors import AudioXError
 from .media.audio import read_audio, whole_sound
-from .media.files import Source, video_seconds
+from .media.extent import video_seconds
+from .media.files import Source
 from .media.frames import frames_from_images, read_clip, read_image
 from .media.splice import checked_range, pad_sound, regenerated_frames, splice
 from .memory.devices import check_device, default_device

@@ -98,7 +98,7 @@ class Request:
 
     def _length(self) -> float:
         from .media.audio import read_audio  # PyAV is not needed before a file is
-        from .media.files import video_seconds
+        from .media.extent import video_seconds
 
         if self.edit:
             waveform, rate = read_audio(self.edit)

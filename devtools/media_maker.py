@@ -192,6 +192,55 @@ def _caption_packet(stream, path: Path, start: float, length: float, line: str) 
     return packet
 
 
+def make_sound(path: Path, sound: torch.Tensor, rate: int = 44100) -> Path:
+    """Write a sound file: wav, flac, mp3, ogg (48 kHz) or ac3."""
+    codec = {".wav": "pcm_s16le", ".flac": "flac", ".mp3": "libmp3lame", ".ogg": "libopus", ".ac3": "ac3"}[path.suffix]
+    with av.open(str(path), "w") as output:
+        stream = _add_audio(output, path, sound, rate, codec)
+        output.mux(_audio_packets(stream, sound, rate))
+    return path
+
+
+def make_cover_art(path: Path, sound: torch.Tensor, rate: int = 44100) -> Path:
+    """Write an mp3 with a picture of its cover."""
+    with av.open(str(path), "w") as output:
+        stream = _add_audio(output, path, sound, rate, "libmp3lame")
+        cover = output.add_stream("png", rate=1)
+        cover.height, cover.width, _ = numbered_picture(0).shape
+        cover.pix_fmt = "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic.value
+        frame = av.VideoFrame.from_ndarray(numbered_picture(0), format="rgb24")
+        frame.pts, frame.time_base = 0, Fraction(1)
+        output.mux([*cover.encode(frame), *cover.encode(None)])
+        output.mux(_audio_packets(stream, sound, rate))
+    return path
+
+
+def remux_video(source: Path, path: Path, options: dict[str, str] | None = None) -> Path:
+    """Copy pictures and sound into another kind of file; a raw stream such as .h264 takes pictures only."""
+    with av.open(str(source)) as opened, av.open(str(path), "w", options=options or {}) as output:
+        chosen = [*opened.streams.video, *(() if path.suffix == ".h264" else opened.streams.audio)]
+        copies = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in chosen}
+        for packet in opened.demux(chosen):
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+    return path
+
+
+def hide_lead_in(source: Path, path: Path, start: float) -> Path:
+    """Copy a video from `start` on, between key frames: an edit list hides the pictures before, as ffmpeg -ss does."""
+    with av.open(str(source)) as opened, av.open(str(path), "w") as output:
+        stream = opened.streams.video[0]
+        copy = output.add_stream_from_template(stream, opaque=True)
+        shift = round(start / stream.time_base)
+        for packet in opened.demux(stream):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+                output.mux(packet)
+    return path
+
+
 def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
     """Write a display matrix into the first track header of an mp4 or mov file."""
     data = bytearray(path.read_bytes())

@@ -12,6 +12,7 @@ from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import samples_from_seconds, samples_of_latent
 from ..audiox_core.measure.loudness import GATE, loudness
 from ..audiox_core.media.decoding import decode_loop, decode_part
+from ..audiox_core.media.files import LATEST_SECONDS, SHORTEST_SECONDS, check_number
 from ..audiox_core.media.levels import limit_peak
 from ..audiox_core.media.splice import splice
 from .inputs import seconds_input
@@ -66,6 +67,8 @@ class VAEDecode(io.ComfyNode):
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it again.")
         started = time.perf_counter()
         requested = seconds or latent.get(SECONDS)
+        if requested:
+            check_number("length of the sound", requested, "s", low=SHORTEST_SECONDS, high=LATEST_SECONDS)
         length = samples_from_seconds(requested) if requested else samples_of_latent(samples.shape[-1])
 
         def decoded(part: torch.Tensor) -> torch.Tensor:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import uuid
 from io import BytesIO
 from typing import get_args
 
-import folder_paths
-from comfy_api.latest import Input, InputImpl, io
+from comfy_api.latest import Input, io
 
+from ..audiox_core.media.extent import video_extent
+from ..audiox_core.media.files import open_media, source_name
 from ..audiox_core.media.modes import MixMode
-from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
+from ..audiox_core.media.mux import Cut, SoundPlacement, mux_video
 from .audio_input import require_audio
 from .inputs import DAY, seconds_input
-from .video import interruptible, untrimmed_file
+from .messages import show_on_node
+from .temporary import content_key, count_losses, temporary_video
+from .video import edited_file, interruptible
 
 
 class MuxVideo(io.ComfyNode):
@@ -26,8 +27,8 @@ class MuxVideo(io.ComfyNode):
             display_name="AudioX Mux Video",
             category="audio/AudioX",
             description=(
-                "Adds sound to a video. The video stream is copied, not re-encoded: no loss, no waiting. A trimmed "
-                "video, or one built from images, is first encoded once by ComfyUI."
+                "Adds sound to a video. The video stream is copied, not re-encoded: no loss, no waiting. A trimmed, "
+                "cropped or resized video, or one built from images, is first encoded once by ComfyUI."
             ),
             search_aliases=["add audio to video", "combine audio video", "soundtrack", "merge", "audiox"],
             inputs=[
@@ -73,6 +74,7 @@ class MuxVideo(io.ComfyNode):
                 ),
             ],
             outputs=[io.Video.Output(tooltip="The video with the new sound, for Save Video.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -88,31 +90,39 @@ class MuxVideo(io.ComfyNode):
         loudness: float = 0.0,
     ) -> io.NodeOutput:
         require_audio(audio)
-        os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
-        with untrimmed_file(video) as source:
-            path = temporary_path()
+        waveform, rate = audio["waveform"][0], audio["sample_rate"]
+        placement, cut = SoundPlacement(offset, gain_db, loudness or None), Cut(start, duration or None)
+
+        def write(path: str) -> None:
             mux_video(
                 source,
-                audio["waveform"][0],
-                audio["sample_rate"],
+                waveform,
+                rate,
                 path,
                 mode=mode,
-                placement=SoundPlacement(offset, gain_db, loudness or None),
-                cut=Cut(start, duration or None),
+                placement=placement,
+                cut=cut,
                 subtitles=keeps_subtitles(source),
                 progress=interruptible,
             )
-        return io.NodeOutput(InputImpl.VideoFromFile(path))
 
+        with edited_file(video) as source:
+            result = temporary_video(content_key(source, waveform, rate, mode, placement, cut), write)
+            shortfall = video_extent(source).shortfall(source)
+        if shortfall is not None:
+            show_on_node(cls.hidden.unique_id, shortfall)
+        return io.NodeOutput(result)
 
-def temporary_path() -> str:
-    """Path of a new mp4, the format of Save Video, in the temp folder, which ComfyUI empties on start and stop."""
-    return os.path.join(folder_paths.get_temp_directory(), f"audiox_{uuid.uuid4().hex}.mp4")
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> int:
+        """Another number after the temp folder was emptied, so that a cached result is written again."""
+        return count_losses()
 
 
 def keeps_subtitles(source: str | BytesIO) -> bool:
     """Whether an mp4 can take the video's subtitles unchanged: those of the mp4 family it can."""
-    if not isinstance(source, str) or os.path.splitext(source)[1].lower() in MP4_FAMILY:
-        return True
-    logging.info("AudioX Mux Video writes mp4: any subtitles of %s are left out.", os.path.basename(source))
+    with open_media(source) as container:
+        if "mp4" in container.format.name.split(",") or not container.streams.subtitles:
+            return True
+    logging.info("AudioX Mux Video writes mp4: the subtitles of %s are left out.", source_name(source))
     return False

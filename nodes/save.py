@@ -9,8 +9,9 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io
 
-from ..audiox_core.media.audio import write_audio
+from ..audiox_core.media.audio import check_rate, write_audio
 from ..audiox_core.media.drawing import write_png
+from ..audiox_core.media.files import check_file_name
 from ..audiox_core.media.sound_picture import sound_picture
 from .audio_input import require_audio
 from .keys import TOOK
@@ -60,6 +61,8 @@ class SaveSound(io.ComfyNode):
     @classmethod
     def execute(cls, audio: dict, filename_prefix: str, format: str = "flac", picture: bool = True) -> io.NodeOutput:
         require_audio(audio)
+        check_rate(audio["sample_rate"])
+        check_file_name(filename_prefix)
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
@@ -84,7 +87,8 @@ def workflow_of(hidden: io.HiddenHolder) -> dict[str, str]:
     if args.disable_metadata:
         return {}
     found = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
-    return {key: json.dumps(value) for key, value in found.items() if value is not None}
+    names = {key: key.encode("utf-8", "backslashreplace").decode() for key in found}  # half a surrogate pair is no text
+    return {names[key]: json.dumps(value) for key, value in found.items() if value is not None}
 
 
 def in_format(metadata: dict[str, str], format: str) -> dict[str, str]:

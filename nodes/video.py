@@ -15,7 +15,8 @@ import folder_paths
 import torch
 from comfy_api.latest import Input
 
-from ..audiox_core.media.files import video_seconds
+from ..audiox_core.media.extent import video_seconds
+from ..audiox_core.media.files import open_media
 from ..audiox_core.media.frames import FrameRequest, frames_from_images, read_clip
 
 
@@ -28,6 +29,21 @@ def trim_window(video: Input.Video) -> tuple[float, float] | None:
     """(start, duration) in seconds of a trimmed video, duration 0 to the end; None where ComfyUI (< 0.23) hides it."""
     window = getattr(video, "get_active_trim_window", None)
     return window() if window is not None else None
+
+
+def has_other_pictures(video: Input.Video) -> bool:
+    """Whether the video is cropped or resized: its stream then still has the whole pictures.
+
+    Newer versions of ComfyUI tell. Those that can crop but don't tell (from 0.35 on) give other dimensions.
+    """
+    tells = getattr(video, "has_pending_frame_edits", None)
+    if tells is not None:
+        return tells()
+    if not hasattr(video, "as_cropped"):
+        return False
+    with open_media(video.get_stream_source()) as container:
+        pictures = container.streams.video
+        return bool(pictures) and video.get_dimensions() != (pictures[0].width, pictures[0].height)
 
 
 @dataclass(frozen=True)
@@ -48,8 +64,8 @@ def video_footage(video: Input.Video, requests: Sequence[FrameRequest], stride_s
         parts = video.get_components()
         yield image_footage(parts.images, parts.frame_rate, requests, stride_sampling)
         return
-    window = trim_window(video)
-    with contextlib.nullcontext(video.get_stream_source()) if window is not None else untrimmed_file(video) as source:
+    window = None if has_other_pictures(video) else trim_window(video)
+    with contextlib.nullcontext(video.get_stream_source()) if window is not None else edited_file(video) as source:
         begin, duration = window or (0, 0)
         length = min(video_seconds(source) - begin, duration or math.inf)
 
@@ -81,12 +97,13 @@ def interruptible(done: int, total: int) -> None:
 
 
 @contextlib.contextmanager
-def untrimmed_file(video: Input.Video) -> Iterator[str | BytesIO]:
-    """A file with just the frames of the video: its own file if it is untrimmed, else a temporary one.
+def edited_file(video: Input.Video) -> Iterator[str | BytesIO]:
+    """A file with just the frames of the video: its own file if it was not edited, else a temporary one.
 
-    ComfyUI copies the packets of an untrimmed file and re-encodes what it must cut.
+    ComfyUI copies the packets of an unedited file and re-encodes what it must cut, crop or resize. A list of videos
+    (VideoFromList) gives the stream of all of them, joined.
     """
-    if not made_of_tensors(video) and trim_window(video) == (0, 0):
+    if not made_of_tensors(video) and trim_window(video) == (0, 0) and not has_other_pictures(video):
         yield video.get_stream_source()
         return
     os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import av
 import numpy as np
@@ -15,10 +15,26 @@ from av.container import InputContainer, OutputContainer
 
 from ..errors import AudioXError
 from ..lengths import PROMPT_SAMPLES, SAMPLE_RATE
-from .files import Source, audio_stream, check_window, open_media, source_name, time_base, time_origin, written_whole
+from .files import (
+    Source,
+    audio_stream,
+    check_window,
+    encoder_errors,
+    open_media,
+    packets,
+    source_name,
+    time_base,
+    time_origin,
+    written_whole,
+)
 from .resampling import resample
 
 LAYOUTS = {1: "mono", 2: "stereo"}
+
+HIGHEST_RATE = 2**31 - 1
+"""Sample rates are 32 bits wide."""
+
+HIGHEST_FLAC_RATE = 655_350
 
 BLOCK_SAMPLES = 16384
 """Samples handed to an encoder at a time."""
@@ -43,12 +59,10 @@ def read_audio(source: Source, *, start: float = 0.0, duration: float | None = N
     check_window(start, duration)
     with open_media(source) as container:
         stream = audio_stream(container, source)
-        rate = stream.codec_context.sample_rate
-        first = round(start * rate)
-        total = _stated_length(container, stream)
-        last = total if duration is None else min(total, first + round(duration * rate))
-        blocks, end = [], 0
-        for position, block in sound_blocks(container, stream, first=start):
+        blocks, end, rate, total = [], 0, 0, 0
+        for position, block, rate in sound_blocks(container, stream, first=start):
+            first, total = round(start * rate), _stated_length(container, stream, rate)
+            last = total if duration is None else min(total, first + round(duration * rate))
             end = position + block.shape[1]
             blocks.append(block[:, max(first - position, 0) : max(min(end, last) - position, 0)].copy())
             if end >= last:
@@ -64,11 +78,19 @@ def read_audio(source: Source, *, start: float = 0.0, duration: float | None = N
     return waveform, rate
 
 
-def _stated_length(container: InputContainer, stream: AudioStream) -> int:
+def _stated_length(container: InputContainer, stream: AudioStream, rate: int) -> int:
     """Samples after which only the codec's padding follows, where the container says so."""
     if container.format.name.startswith(SEEKABLE_FORMAT) and stream.duration and stream.time_base:
-        return round(stream.duration * stream.time_base * stream.codec_context.sample_rate)
+        return round(stream.duration * stream.time_base * rate)
     return sys.maxsize
+
+
+class SoundBlock(NamedTuple):
+    """float32 samples (channels, count); `position` counts samples at `rate` from the stream's first one."""
+
+    position: int
+    samples: np.ndarray
+    rate: int
 
 
 def sound_blocks(
@@ -77,12 +99,13 @@ def sound_blocks(
     *,
     first: float | Fraction = 0,
     rate: int | None = None,
-    layout: str | None = None,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(position, float32 (channels, samples)) of a sound stream, block after block.
+    mix_down: bool = False,
+) -> Iterator[SoundBlock]:
+    """Blocks of a sound stream, all at one rate and with the same channels, whatever changes midway.
 
-    The position counts samples from the stream's first one. Blocks cover everything from `first` seconds on, and often
-    something before it. `rate` and `layout` convert on the way.
+    Blocks cover everything from `first` seconds on, and often something before it. The rate is that of the header, and
+    the channels those of the first frame; `rate` and `mix_down` (more than one channel become stereo) convert on the
+    way.
     """
     origin = time_origin(stream)
     position: int | None = 0
@@ -90,26 +113,40 @@ def sound_blocks(
         preroll = Fraction(1, 2)  # lets codecs with memory settle
         container.seek(int((origin + Fraction(first) - preroll) / time_base(stream)), stream=stream)
         position = None  # the first frame tells
-    converter = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     rate = rate or stream.codec_context.sample_rate
-    for frame in _frames_and_end(container, stream):
+    for begin, converted in _converted(container, stream, rate, mix_down):
         if position is None:
-            assert frame is not None and frame.pts is not None  # mp4 and mov have a time for every frame
-            position = round((frame.pts * time_base(frame) - origin) * rate)
-        for converted in converter.resample(frame):
-            block = converted.to_ndarray()
-            yield position, block
-            position += block.shape[1]
+            assert begin.pts is not None  # mp4 and mov have a time for every frame
+            position = round((begin.pts * time_base(begin) - origin) * converted.sample_rate)
+        block = converted.to_ndarray()
+        yield SoundBlock(position, block, converted.sample_rate)
+        position += block.shape[1]
 
 
-def _frames_and_end(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame | None]:
-    """Decoded frames, then None, which flushes a converter; a converter that was given no frame cannot be flushed."""
-    decoded = False
-    for frame in container.decode(stream):
-        decoded = True
-        yield frame
-    if decoded:
-        yield None
+def _converted(
+    container: InputContainer, stream: AudioStream, rate: int, mix_down: bool
+) -> Iterator[tuple[av.AudioFrame, av.AudioFrame]]:
+    """The first decoded frame, with each one after conversion: planar floats at `rate` (0: its own), its channels."""
+    begin: av.AudioFrame | None = None
+    converter: av.AudioResampler | None = None
+    shape, layout = None, None
+    for packet in packets(container, stream):
+        for frame in cast(list[av.AudioFrame], packet.decode()):
+            if begin is None:
+                begin, rate = frame, rate or frame.sample_rate
+                layout = "stereo" if mix_down and frame.layout.nb_channels > 1 else frame.layout.name
+            if converter is None or shape != _shape(frame):
+                if converter is not None:
+                    yield from ((begin, rest) for rest in converter.resample(None))
+                converter, shape = av.AudioResampler(format="fltp", layout=layout, rate=rate), _shape(frame)
+            yield from ((begin, converted) for converted in converter.resample(frame))
+    if begin is not None and converter is not None:
+        yield from ((begin, rest) for rest in converter.resample(None))
+
+
+def _shape(frame: av.AudioFrame) -> tuple[str, str, int]:
+    """What a converter cannot bear to change."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 RESAMPLING_MARGIN = 0.1
@@ -166,11 +203,18 @@ def check_waveform(waveform: torch.Tensor, sample_rate: int) -> None:
         raise AudioXError(f"The sound has shape {tuple(waveform.shape)}; expected (channels, samples).")
     if waveform.shape[1] == 0:
         raise AudioXError("The sound has no samples; give one that is longer than 0 s.")
-    if not isinstance(sample_rate, int) or sample_rate <= 0:
-        raise AudioXError(f"The sample rate is {sample_rate}; expected a whole number above 0, such as 44100.")
+    check_rate(sample_rate)
     if not torch.isfinite(waveform).all():
         raise AudioXError(
             "The sound contains NaN or infinite samples; it was damaged before it came here, so generate it again."
+        )
+
+
+def check_rate(sample_rate: int) -> None:
+    """AudioXError for something that is not a sample rate."""
+    if not isinstance(sample_rate, int) or not 0 < sample_rate <= HIGHEST_RATE:
+        raise AudioXError(
+            f"The sample rate is {sample_rate!r}; expected a whole number from 1 to {HIGHEST_RATE}, such as 44100."
         )
 
 
@@ -197,8 +241,16 @@ def write_audio(
         raise AudioXError(f"Sound cannot be written to {os.fspath(path)!r}; choose a name that ends in .wav or .flac.")
     if waveform.shape[0] not in LAYOUTS:
         raise AudioXError(f"The sound has {waveform.shape[0]} channels; 1 or 2 can be written.")
+    if suffix == ".flac" and sample_rate > HIGHEST_FLAC_RATE:
+        raise AudioXError(
+            f"The sample rate is {sample_rate}, but flac goes up to {HIGHEST_FLAC_RATE}; write a .wav, or resample it."
+        )
     codec, sample_format = {".wav": ("pcm_f32le", "flt"), ".flac": ("flac", "s32")}[suffix]
-    with written_whole(path) as temporary, av.open(str(temporary), "w") as output:
+    with (
+        written_whole(path) as temporary,
+        encoder_errors(os.path.basename(path)),
+        av.open(str(temporary), "w") as output,
+    ):
         output.metadata.update(metadata or {})
         stream = add_audio_stream(output, codec, sample_rate)
         stream.codec_context.layout = LAYOUTS[waveform.shape[0]]

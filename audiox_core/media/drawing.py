@@ -16,6 +16,9 @@ Colour = tuple[int, int, int]
 
 ELLIPSIS = "…"
 
+LONGEST_NOTE_NAME = 79
+"""Characters that PNG allows in the name of a text."""
+
 
 def line_height(size: int) -> int:
     """Pixels from one line of text to the next."""
@@ -81,12 +84,13 @@ def write_png(path: str | os.PathLike, picture: Image.Image, notes: Mapping[str,
 
     Args:
         notes: texts to store in the file by name, where ComfyUI looks for a workflow: tEXt, or iTXt beyond Latin-1.
+            PNG allows names of 79 characters of Latin-1; others become escapes.
 
     Raises:
         AudioXError: no folder to write into.
     """
     info = PngInfo()
     for name, text in (notes or {}).items():
-        info.add_text(name, text)
+        info.add_text(name.encode("latin-1", "backslashreplace").decode("latin-1")[:LONGEST_NOTE_NAME], text)
     with written_whole(path) as temporary:
         picture.save(temporary, "png", pnginfo=info)

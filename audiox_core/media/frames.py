@@ -22,7 +22,8 @@ from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..lengths import CLIP_FPS, CLIP_SECONDS, SYNC_FPS, frames_from_seconds
-from .files import Source, check_window, open_media, source_name, time_base, time_origin, video_stream
+from .extent import untimed_pictures, warn_of_missing_pictures
+from .files import Source, check_window, open_media, packets, source_name, time_base, time_origin, video_stream
 from .pixels import display_matrix, frame_pixels, image_pixels, resize_pictures
 
 Progress = Callable[[int, int], None]
@@ -88,6 +89,9 @@ def read_clip(
         picker.offer(picture)
         if picker.complete:
             break
+    else:
+        if picker.last is not None:
+            warn_of_missing_pictures(source, picker.last.time + picker.last.length)
     if picker.last is None:
         raise AudioXError(f"{source_name(source)} contains no frame that can be decoded; give another video.")
     return picker.finish(picker.last, start)
@@ -233,8 +237,8 @@ def _frame_times(source: Source) -> tuple[list[Fraction], float]:
     with open_media(source) as container:
         stream = video_stream(container, source)
         origin = time_origin(stream)
-        packets = [packet for packet in container.demux(stream) if not packet.is_discard]
-        times = sorted(packet.pts * packet.time_base - origin for packet in packets if packet.pts is not None)
+        shown = [packet for packet in packets(container, stream) if not packet.is_discard]
+        times = sorted(packet.pts * packet.time_base - origin for packet in shown if packet.pts is not None)
         if not times or not stream.average_rate:
             raise AudioXError(
                 f"{source_name(source)} has no timestamps or no frame rate, which stride sampling needs; "
@@ -252,14 +256,14 @@ def _pictures_from(source: Source, first: Fraction) -> Iterator[_Picture]:
             stream = video_stream(container, source)
             if not _seek(container, stream, first - margin):
                 break
-            pictures = _decoded(container, stream)
+            pictures = _decoded(container, stream, source)
             head = next((picture for picture in pictures if picture.is_key), None)
             if head is not None and head.time <= first:
                 yield head
                 yield from pictures
                 return
     with open_media(source) as container:
-        yield from _decoded(container, video_stream(container, source))
+        yield from _decoded(container, video_stream(container, source), source)
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
@@ -270,12 +274,17 @@ def _seek(container: InputContainer, stream: VideoStream, time: Fraction) -> boo
     return True
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[_Picture]:
-    stream.thread_type = "AUTO"
+def _decoded(container: InputContainer, stream: VideoStream, source: Source) -> Iterator[_Picture]:
+    if av.logging.get_level() is None:  # logs that go to Python lock up with decoders that run ahead in threads
+        stream.thread_type = "AUTO"
     origin, reformatter = time_origin(stream), VideoReformatter()
-    following = Fraction(0)  # the time of a frame without a timestamp, as all of a raw stream are
+    following = Fraction(0)  # the time of a picture without a timestamp, such as cover art
     rotation, matrix = None, None
-    for frame in container.decode(stream):
+    untimed: float = 0
+    for frame in (frame for packet in packets(container, stream) for frame in packet.decode()):
+        untimed = untimed + 1 if frame.pts is None else -math.inf
+        if untimed > 1:
+            raise untimed_pictures(source)
         if matrix is None or frame.rotation != rotation:
             rotation, matrix = frame.rotation, display_matrix(frame)
         length = _length(frame, stream)

@@ -99,14 +99,13 @@ class SoundTrack:
     def _source_blocks(self, original: OriginalSound, size: int) -> Iterator[torch.Tensor]:
         with open_media(second_view(original.source)) as container:
             stream = audio_stream(container, original.source)
-            # mono stays mono here and is duplicated by us: the converter would lower it by 3 dB
-            layout = None if stream.codec_context.layout.nb_channels == 1 else "stereo"
             skipped = original.origin - time_origin(stream)
             late = round(-skipped * self.rate)  # sample of the track at which the original begins
-            pending = torch.zeros(2, max(late, 0))
+            pending = torch.zeros(2, min(max(late, 0), self.total))
             first = max(skipped, Fraction(0))
-            for position, array in sound_blocks(container, stream, first=first, rate=self.rate, layout=layout):
-                block = torch.from_numpy(array).expand(2, -1)[:, max(-position - late, 0) :]
+            # mono stays mono here and is duplicated by us: the converter would lower it by 3 dB
+            for position, samples, _ in sound_blocks(container, stream, first=first, rate=self.rate, mix_down=True):
+                block = torch.from_numpy(samples).expand(2, -1)[:, max(-position - late, 0) :]
                 pending = torch.cat([pending, block], dim=1)
                 while pending.shape[1] >= size:
                     yield pending[:, :size]

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
-import av
 import torch
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.subtitles.stream import SubtitleStream
-from av.video.stream import VideoStream
 
 from ..errors import AudioXError
 from ..measure.loudness import check_target, loudness_gain
-from .audio import LAYOUTS, add_audio_stream, check_waveform, sound_frame
+from .audio import LAYOUTS, check_waveform
 from .edit_list import limit_edits
+from .extent import video_length
 from .files import (
+    LATEST_SECONDS,
     Source,
+    check_number,
     check_window,
     open_media,
     source_name,
     time_base,
     time_origin,
-    video_length,
     video_stream,
     written_whole,
 )
 from .mix import OriginalSound, SoundTrack
 from .modes import MixMode
+from .muxer import MP4_FAMILY, CopiedStream, Muxer
 from .remux import shifted_packets
 from .resampling import resample
 
@@ -48,41 +46,8 @@ CODEC_RATES = {
 }
 """Sample rates of the codecs that don't take every rate; other sounds are resampled to 48000."""
 
-AAC_BITS_A_SECOND = 192_000
-
-MP4_FAMILY = (".mp4", ".m4v", ".mov")
-
-MP4_KEYS = {
-    "title",
-    "artist",
-    "album_artist",
-    "composer",
-    "album",
-    "date",
-    "encoder",
-    "comment",
-    "genre",
-    "copyright",
-    "grouping",
-    "lyrics",
-    "description",
-    "synopsis",
-    "show",
-    "episode_id",
-    "network",
-    "creation_time",
-    "location",
-}
-"""Metadata that every mp4 player knows; other keys need the newer list of named keys."""
-
-CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-"""Metadata that describes the old file and not its contents."""
-
-STATISTICS = ("DURATION", "BPS", "NUMBER_OF_", "_STATISTICS_")
-"""Beginnings of Matroska's stream metadata that would be wrong in the new file."""
-
-
-_Copied = VideoStream | SubtitleStream
+MOST_GAIN_DB = 200.0
+"""Gains up to this, in either direction, fit into float32 with any usual sound."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +116,7 @@ def mux_video(
     destination = Path(destination)
     codec = _check_request(video_source, waveform, sample_rate, destination, mode)
     check_window(cut.start, cut.duration)
-    if placement.loudness is not None:
-        check_target(placement.loudness)
+    _check_levels(placement, {"gain of the original sound": original_gain_db, "ducking": duck_db})
     with open_media(video_source) as source:
         video = video_stream(source, video_source)
         whole = video_length(video_source)
@@ -172,16 +136,21 @@ def mux_video(
         first, total = round(placement.offset * rate), round(length * rate)
         sound = sound * _gain(sound[:, max(-first, 0) : max(total - first, 0)], rate, placement)
         track = SoundTrack(sound, rate, first, total, original=original, progress=progress)
-        scale = 1 / max(track.peak(), 1.0)
+        scale = 1 / max(_finite_peak(track), 1.0)
         with written_whole(destination) as temporary:
-            copied: list[_Copied] = [video, *(source.streams.subtitles if subtitles else ())]
-            with _Writer(temporary, source, copied, codec, track, scale, destination.name) as writer:
+            copied: list[CopiedStream] = [video, *(source.streams.subtitles if subtitles else ())]
+            with Muxer(temporary, source, copied, codec, track, scale, destination.name) as muxer:
                 if cut.start > 0:
                     source.seek(int(origin / time_base(video)), stream=video)
                 for packet in shifted_packets(source, copied, origin, length):
-                    _check_beginning(packet, video, cut.start, destination)
-                    writer.write(packet)
-                writer.finish()
+                    _check_hidden(packet, video, cut.start, length, destination)
+                    muxer.write(packet)
+                if not muxer.pictures:
+                    raise AudioXError(
+                        f"{source_name(video_source)} holds no pictures that could be copied from {cut.start:g} s on; "
+                        "it is damaged, so give another video."
+                    )
+                muxer.finish()
             if destination.suffix.lower() in MP4_FAMILY:
                 limit_edits(temporary, length)
     return destination
@@ -207,6 +176,23 @@ def _check_request(source: Source, waveform: torch.Tensor, sample_rate: int, des
     return codec
 
 
+def _check_levels(placement: SoundPlacement, gains: dict[str, float]) -> None:
+    """AudioXError for a placement or a gain that no sound can have."""
+    check_number("offset", placement.offset, "s", low=-LATEST_SECONDS, high=LATEST_SECONDS)
+    for name, gain in {"gain": placement.gain_db, **gains}.items():
+        check_number(name, gain, "dB", low=-MOST_GAIN_DB, high=MOST_GAIN_DB)
+    if placement.loudness is not None:
+        check_target(placement.loudness)
+
+
+def _finite_peak(track: SoundTrack) -> float:
+    """Largest absolute value of a track; AudioXError where it is too loud to be a number."""
+    peak = track.peak()
+    if not math.isfinite(peak):
+        raise AudioXError("The sound is too loud to be mixed: raised by the gain, its samples exceed 3e38; lower both.")
+    return peak
+
+
 def _codec_rate(codec: str, sample_rate: int) -> int:
     """The sound's own rate, or 48000 where the codec doesn't take it."""
     return sample_rate if sample_rate in CODEC_RATES.get(codec, (sample_rate,)) else 48000
@@ -220,113 +206,24 @@ def _gain(heard: torch.Tensor, rate: int, placement: SoundPlacement) -> float:
     return gain
 
 
-def _check_beginning(packet: Packet, video: Stream, start: float, destination: Path) -> None:
-    """AudioXError for a picture before the start where the container cannot hide it."""
-    early = packet.pts is not None and packet.pts < 0 and packet.stream.index == video.index and start > 0
+def _check_hidden(packet: Packet, video: Stream, start: float, length: Fraction, destination: Path) -> None:
+    """AudioXError for a picture that players must not show where the container cannot hide it.
+
+    These are the pictures from a key frame to the start, and those that an edit list of the source leaves out.
+    """
+    if packet.pts is None or packet.stream.index != video.index:
+        return
+    early = packet.pts < 0 and (start > 0 or packet.is_discard)
     if early and destination.suffix.lower() not in MP4_FAMILY:
+        cause = f"The start time {start:g} s is no key frame of the video"
+        if start == 0:
+            cause = "The video begins with hidden pictures (an edit list, as of a cut without re-encoding)"
         raise AudioXError(
-            f"The start time {start:g} s is no key frame of the video, and {destination.suffix} cannot hide the "
-            "pictures before it; write an .mp4 or .mov, or start at a key frame."
+            f"{cause}, and {destination.suffix} cannot hide the pictures before it; write an .mp4 or .mov, or start at "
+            "a key frame."
         )
-
-
-class _Writer:
-    """An output file with copied streams and one encoded sound, written side by side."""
-
-    def __init__(
-        self,
-        path: Path,
-        source: InputContainer,
-        copied: Sequence[_Copied],
-        codec: str,
-        track: SoundTrack,
-        scale: float,
-        name: str,
-    ):
-        self.name, self.scale, self.track = name, scale, track
-        metadata = {key: value for key, value in source.metadata.items() if key.lower() not in CONTAINER_KEYS}
-        with self._errors():
-            self.output = av.open(str(path), "w", options=_options(path, metadata, track.rate))
-        self.output.metadata.update(metadata)
-        self.streams = {stream.index: self._copy_stream(stream, path.suffix) for stream in copied}
-        self.sound = add_audio_stream(self.output, codec, track.rate)
-        self.sound.codec_context.layout = "stereo"
-        if codec == "aac":
-            self.sound.codec_context.bit_rate = AAC_BITS_A_SECOND
-        self.encoded = self._encoded()
-        self.waiting: Packet | None = None
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with self._errors():
-            self.output.close()
-
-    def write(self, packet: Packet) -> None:
-        """Write a copied packet, after the sound that comes before it."""
-        self._write_sound(_decoding_time(packet))
-        packet.stream = self.streams[packet.stream.index]
-        self._mux(packet)
-
-    def finish(self) -> None:
-        """Write the rest of the sound."""
-        self._write_sound(math.inf)
-
-    def _write_sound(self, until: Fraction | float) -> None:
-        while True:
-            if self.waiting is None:
-                self.waiting = next(self.encoded, None)
-            if self.waiting is None or _decoding_time(self.waiting) > until:
-                return
-            self._mux(self.waiting)
-            self.waiting = None
-
-    def _encoded(self) -> Iterator[Packet]:
-        for start, block in self.track.blocks():
-            yield from self.sound.encode(sound_frame(block * self.scale, self.track.rate, start))
-        yield from self.sound.encode(None)
-
-    def _copy_stream(self, stream: _Copied, suffix: str) -> Stream:
-        try:
-            copy: _Copied = self.output.add_stream_from_template(stream, opaque=True)
-        except ValueError as error:
-            kind = stream.codec_context.name
-            advice = "or leave the subtitles out" if stream.type == "subtitle" else "which holds nearly everything"
-            raise AudioXError(
-                f"The {stream.type} stream ({kind}) cannot be copied into {suffix}; write the kind of file that the "
-                f"source is, or .mkv, {advice}."
-            ) from error
-        if suffix.lower() in MP4_FAMILY and stream.codec_context.codec_tag in ("hvc1", "hev1", "avc1", "avc3"):
-            copy.codec_context.codec_tag = stream.codec_context.codec_tag
-        still_true = {key: text for key, text in stream.metadata.items() if not key.upper().startswith(STATISTICS)}
-        copy.metadata.update(still_true)
-        copy.disposition = stream.disposition.value  # type: ignore[assignment]  # PyAV 14 takes only an int
-        return copy
-
-    def _mux(self, packet: Packet) -> None:
-        with self._errors():
-            self.output.mux(packet)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except av.FFmpegError as error:
-            reason = error.strerror or type(error).__name__
-            raise AudioXError(f"{self.name!r} could not be written ({reason}); try another kind of file.") from error
-
-
-def _decoding_time(packet: Packet) -> Fraction:
-    assert packet.dts is not None  # `shifted_packets` and encoders set it
-    return packet.dts * packet.time_base
-
-
-def _options(path: Path, metadata: dict[str, str], rate: int) -> dict[str, str]:
-    if path.suffix.lower() not in MP4_FAMILY:
-        return {}
-    # lengths to the sample; plays while it loads
-    options = {"movie_timescale": str(rate), "movflags": "+faststart"}
-    if not {key.lower() for key in metadata} <= MP4_KEYS:
-        options["movflags"] += "+use_metadata_tags"
-    return options
+    if packet.is_discard and 0 <= packet.pts * packet.time_base < length:
+        raise AudioXError(
+            f"The video hides pictures at {float(packet.pts * packet.time_base):.2f} s by an edit list, which cannot "
+            "be copied; encode it again first."
+        )

@@ -7,6 +7,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from .files import packets
+
 StampedPacket = tuple[Packet, int, int]
 """A packet with its presentation and decoding timestamps, both in its own time base."""
 
@@ -19,7 +21,7 @@ def shifted_packets(
     A picture after the end is kept only where an earlier picture, stored behind it, refers to it.
     """
     late: list[Packet] = []
-    for packet, pts, dts in _stamped(source.demux(tuple(streams)), streams[0]):
+    for packet, pts, dts in _stamped(packets(source, *streams), streams[0]):
         shift, end = round(origin / packet.time_base), round(length / packet.time_base)
         pts, dts = pts - shift, dts - shift
         packet.pts, packet.dts = pts, dts
@@ -46,10 +48,10 @@ def _limit_subtitle(packet: Packet, pts: int, end: int) -> bool:
     return 0 <= pts < end
 
 
-def _stamped(packets: Iterable[Packet], video: Stream) -> Iterator[StampedPacket]:
+def _stamped(found: Iterable[Packet], video: Stream) -> Iterator[StampedPacket]:
     """Fill in the decoding times that Matroska leaves out until its first key frame is through."""
     waiting: list[tuple[Packet, int]] = []
-    for packet in packets:
+    for packet in found:
         if packet.pts is None or packet.size == 0:  # the end marker
             continue
         is_video = packet.stream.index == video.index

@@ -153,8 +153,8 @@ def test_seeking_skips_what_is_not_needed(tmp_path, monkeypatch):
     seen = []
     decoded = frames._decoded
 
-    def counted(container, stream):
-        for picture in decoded(container, stream):
+    def counted(*opened):
+        for picture in decoded(*opened):
             seen.append(picture.time)
             yield picture
 

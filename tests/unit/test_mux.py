@@ -162,8 +162,8 @@ def test_hdr_survives(tmp_path, name):
         with av.open(str(path)) as file:
             context = file.streams.video[0].codec_context
             frame = next(file.decode(video=0))
-            side_data = {data.type.name: bytes(data) for data in frame.side_data}
             wanted = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+            side_data = {kind: bytes(frame.side_data.get(kind)) for kind in wanted}
             colors = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
             found.append((context.pix_fmt, colors, [side_data[kind] for kind in wanted]))
     assert found[0] == found[1]
