@@ -2,7 +2,6 @@
 
 import io
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,6 +15,7 @@ from av.frame import Frame
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from ..disk import temporary_path
 from ..errors import AudioXError
 
 Source = str | os.PathLike | BinaryIO
@@ -161,7 +161,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise AudioXError(f"There is no folder {str(path.parent)!r} to write {path.name!r} into; create it first.")
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
