@@ -16,10 +16,12 @@ from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.memory import Dtypes, ModelFootprint, Workload, detect, largest_need, plan_memory
 from ..audiox_core.memory.report import plan_report
+from ..audiox_core.progress import Progress, no_progress
 from ..audiox_core.release.files import MODELS_FOLDER, RELEASES, T5_FILES, gigabytes
 from ..audiox_core.release.variants import VARIANTS
 from ..audiox_core.sampling.presets import resolve_settings
 from .adapters.network import AudioXConfig
+from .adapters.progress import node_progress
 from .adapters.text_encoder import load_text_encoder, load_text_encoder_file
 from .adapters.vae import AudioXVAE
 from .adapters.video_encoder import VideoEncoder
@@ -51,7 +53,11 @@ def load_model(path: str, options: dict[str, Any], disable_dynamic: bool = False
 
 
 def patcher_from(
-    checkpoint: Checkpoint, path: str, options: dict[str, Any], disable_dynamic: bool = False
+    checkpoint: Checkpoint,
+    path: str,
+    options: dict[str, Any],
+    disable_dynamic: bool = False,
+    progress: Progress = no_progress,
 ) -> comfy.model_patcher.ModelPatcher:
     """Follows core's load_diffusion_model_state_dict, for a model family that core does not list.
 
@@ -72,7 +78,7 @@ def patcher_from(
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     offload_device = management.unet_offload_device()
     patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
-    model.load_model_weights(checkpoint.state_dict("network", dtype), assign=True)
+    model.load_model_weights(checkpoint.state_dict("network", dtype, progress), assign=True)
     model.to(offload_device)
     model.device = offload_device
     patcher.cached_patcher_init = (load_model, (path, options))
@@ -175,10 +181,14 @@ class Load(io.ComfyNode):
         }
         opened = open_checkpoint(path, variant=options["variant"])
         opened.require("vae")
-        model = patcher_from(opened, path, options)
-        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
+        parts = ["network", "vae", *(["t5"] if text_encoder == FROM_CHECKPOINT else [])]
+        progress = node_progress(sum(map(opened.stored_bytes, parts)))
+        model = patcher_from(opened, path, options, progress=progress)
+        vae_weights = opened.state_dict("vae", torch.float32, progress)
+        vae = AudioXVAE(opened.sizes["vae"], vae_weights, opened.sizes["network"].audio)
+        clip = text_encoder_of(opened, path, text_encoder, progress)
         show_on_node(cls.hidden.unique_id, words_of(model, opened))
-        return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
+        return io.NodeOutput(model, vae, clip, video_encoder_of(opened))
 
 
 def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) -> str:
@@ -202,19 +212,21 @@ def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.mod
     return t5_of(open_checkpoint(path, variant=variant), disable_dynamic).patcher
 
 
-def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False) -> comfy.sd.CLIP:
-    state_dict = checkpoint.state_dict("t5")
+def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False, progress: Progress = no_progress) -> comfy.sd.CLIP:
+    state_dict = checkpoint.state_dict("t5", None, progress)
     tokenizer = checkpoint.tokenizer_json() if "tokenizer" in checkpoint.parts else None
     return load_text_encoder(checkpoint.sizes["t5"], state_dict, tokenizer, disable_dynamic)
 
 
-def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str) -> comfy.sd.CLIP | None:
+def text_encoder_of(
+    checkpoint: Checkpoint, path: str, choice: str, progress: Progress = no_progress
+) -> comfy.sd.CLIP | None:
     """CLIP of a checkpoint or of a chosen file; None if there is none, which Encode Text Prompt explains."""
     if choice != FROM_CHECKPOINT:
         return load_text_encoder_file(folder_paths.get_full_path_or_raise("text_encoders", choice))
     if "t5" not in checkpoint.parts:
         return None
-    clip = t5_of(checkpoint)
+    clip = t5_of(checkpoint, progress=progress)
     clip.patcher.cached_patcher_init = (load_t5, (path, checkpoint.variant))
     return clip
 

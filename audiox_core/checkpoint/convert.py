@@ -176,9 +176,8 @@ def recorded_sha256(path: Path) -> str | None:
         if not record.is_file():
             continue
         try:
-            entry = json.loads(record.read_text(encoding="utf-8"))["files"][
-                path.absolute().relative_to(folder).as_posix()
-            ]
+            name = path.absolute().relative_to(folder).as_posix()
+            entry = json.loads(record.read_text(encoding="utf-8"))["files"][name]
             kind, checksum = entry["checksum"].split(":")
             size = entry["bytes"]
         except (ValueError, KeyError, TypeError, AttributeError):

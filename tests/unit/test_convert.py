@@ -1,18 +1,22 @@
 """Converting and inspecting, as a library and from the command line."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from audiox_core import disk
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.checkpoint import reader as reader_module
-from audiox_core.checkpoint.convert import LICENCE, convert, sha256
+from audiox_core.checkpoint.convert import LICENCE, convert, recorded_sha256, sha256
 from audiox_core.checkpoint.inspect import inspect
 from audiox_core.checkpoint.writer import Entry, write_safetensors
 from audiox_core.cli import main
@@ -145,8 +149,9 @@ def test_neither_the_source_nor_a_half_written_file_is_left_behind(tmp_path, sma
         convert(copy, tmp_path / "out.safetensors", without=("network",))
     (tmp_path / "out.safetensors").write_bytes(b"precious")
 
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "convert" and done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         convert(copy, tmp_path / "out.safetensors", progress=stop)
@@ -175,10 +180,65 @@ def test_a_weight_too_large_for_fp16_is_refused(tmp_path, small_model_dir):
     convert(tmp_path / "turbo.ckpt", tmp_path / "out.safetensors", dtype=torch.bfloat16)
 
 
-def test_progress_ends_at_the_whole(tmp_path, converted):
-    seen = []
-    convert(converted, tmp_path / "out.safetensors", progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen) and seen[-1][0] == seen[-1][1] > 1e6
+def test_progress_shows_from_the_first_byte_what_is_read_and_written(tmp_path, small_model_dir):
+    seen: dict[str, list[tuple[int, int]]] = {}
+    convert(
+        small_model_dir,
+        tmp_path / "out.safetensors",
+        progress=lambda stage, done, total: seen.setdefault(stage, []).append((done, total)),
+    )
+    assert list(seen) == ["compare", "hash", "convert"]
+    for counts in seen.values():
+        assert counts == sorted(counts) and counts[0][0] == 0 and counts[-1][0] == counts[-1][1] > 1e5
+    assert seen["hash"][0][1] == sum(path.stat().st_size for path in small_model_dir.rglob("*.*") if is_read(path))
+
+
+def is_read(path: Path) -> bool:
+    return path.suffix in (".ckpt", ".pth", ".safetensors") or path.name == "tokenizer.json"
+
+
+def test_checksums_that_download_has_recorded_are_not_computed_again(tmp_path, small_model_dir):
+    folder = shutil.copytree(small_model_dir, tmp_path / "model")
+    size = (folder / MODEL).stat().st_size
+    record = {"files": {MODEL: {"bytes": size, "checksum": "sha256:" + "ab" * 32}}}
+    (folder / "download.json").write_text(json.dumps(record))
+    assert recorded_sha256(folder / MODEL) == "ab" * 32
+    hashed = []
+    convert(
+        folder,
+        tmp_path / "out.safetensors",
+        progress=lambda stage, done, total: hashed.append(total) if stage == "hash" else None,
+    )
+    assert hashed[0] + size == sum(path.stat().st_size for path in folder.rglob("*.*") if is_read(path))
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        sources = {source["name"]: source for source in json.loads(file.metadata()["audiox.sources"])}
+    assert sources["audiox_turbo.ckpt"]["sha256"] == "ab" * 32
+    assert sources["vae.ckpt"]["sha256"] == sha256(folder / VAE)
+    assert recorded_sha256(folder / VAE) is None
+    later = (folder / "download.json").stat().st_mtime + 5
+    os.utime(folder / MODEL, (later, later))  # written to after the download
+    assert recorded_sha256(folder / MODEL) is None
+
+
+def test_a_disk_that_is_too_small_is_found_before_anything_is_read(tmp_path, small_model_dir, monkeypatch):
+    def touch(self, name):
+        raise AssertionError(f"{name} was read")
+
+    monkeypatch.setattr(reader_module.OpenTensors, "read", touch)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
+    with pytest.raises(AudioXError, match=r"out\.safetensors needs \d+ MB, but only 1 MB are free there"):
+        convert(small_model_dir, tmp_path / "out.safetensors", progress=lambda *call: pytest.fail(str(call)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_becomes_full_is_one_sentence(tmp_path):
+    def full() -> torch.Tensor:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    entry = Entry("a", (2,), torch.float32, full, lambda _: None)
+    with pytest.raises(AudioXError, match=r"became full while .*a\.safetensors was written, which needs"):
+        write_safetensors(tmp_path / "a.safetensors", [entry], {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_writer_refuses_what_was_not_announced(tmp_path):
