@@ -60,6 +60,32 @@ def check_clip(checkpoint) -> dict[str, float]:
     return compared(ours, model.eval()(pixel_values=pixels).last_hidden_state)
 
 
+def check_laziness(checkpoint) -> list[list[str]]:
+    """The components that are read when the video encoders are built, asked for their frames, and used twice."""
+    from pack.audiox_core.checkpoint import Checkpoint
+    from pack.nodes.load import video_encoder_of
+
+    read: list[str] = []
+    whole = Checkpoint.state_dict
+
+    def recorded(self, part: str, *arguments):
+        read.append(part)
+        return whole(self, part, *arguments)
+
+    Checkpoint.state_dict = recorded
+    try:
+        encoder = video_encoder_of(checkpoint)
+        steps = [read.copy()]
+        frames = [torch.zeros(request.count, 3, request.size, request.size).byte() for request in encoder.requests()]
+        steps.append(read.copy())
+        for _ in range(2):
+            encoder.encode(*frames)
+            steps.append(read.copy())
+    finally:
+        Checkpoint.state_dict = whole
+    return steps
+
+
 def check_reload(patcher) -> dict[str, float]:
     """Weights of a patcher and of the one that its `cached_patcher_init` makes anew."""
 
@@ -93,6 +119,7 @@ def main(tree: Path, pack: Path, model: Path) -> None:
 
         found["MODEL anew"] = check_reload(load_model(str(model), {"variant": None, "dtype": None}))
         found["T5 anew"] = check_reload(text_encoder_of(checkpoint, str(model), "from checkpoint").patcher)
+        found["video encoders"] = check_laziness(checkpoint)
     print(json.dumps(found))
 
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from audiox_core import disk
-from audiox_core.checkpoint import open_checkpoint
+from audiox_core.checkpoint import open_checkpoint, verify
 from audiox_core.checkpoint import reader as reader_module
 from audiox_core.checkpoint.convert import LICENCE, convert, recorded_sha256, sha256
 from audiox_core.checkpoint.inspect import inspect
@@ -331,9 +332,79 @@ def test_inspect_describes_what_is_no_model(small_model_dir, name, part, problem
 def test_inspect_prints_for_people_and_for_programs(small_model_dir, capsys, tmp_path):
     assert main(["inspect", str(small_model_dir)]) == 0
     table = capsys.readouterr().out
-    assert "Usable: AudioX-Turbo, according to the file name" in table and "synchformer" in table
+    assert "Usable: AudioX-Turbo, according to the file name" in table
+    assert re.search(r"Synchformer +\d+ kB +float32 +.*synchformer_state_dict\.pth", table)
+    assert re.search(r"diffusion model +\d+ MB +float32 +.*audiox_turbo\.ckpt", table)
+    assert "Sizes(" not in table and "{" not in table and "Missing" not in table
     assert main(["inspect", str(small_model_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["usable"] is True
     (tmp_path / "x.ckpt").write_bytes(b"rubbish")
     assert main(["inspect", str(tmp_path / "x.ckpt")]) == 0
     assert "Not usable as a model" in capsys.readouterr().out
+
+
+def test_inspect_says_what_is_missing_and_how_to_add_it(tmp_path, small_model_dir, capsys):
+    folder = shutil.copytree(small_model_dir, tmp_path / "AudioX-Turbo")
+    shutil.rmtree(folder / "t5-base")
+    assert main(["inspect", str(folder)]) == 0
+    [t5, tokenizer] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Missing: ")]
+    assert t5.startswith("Missing: T5 text encoder; without it no text can be used. To add it, put t5-base")
+    assert "tokenizer" in tokenizer
+
+
+def test_inspect_tells_where_a_converted_file_comes_from(half, capsys):
+    assert main(["inspect", str(half)]) == 0
+    table = capsys.readouterr().out
+    assert re.search(r"small\.safetensors was converted from audiox_turbo\.ckpt \(\d+ MB\), ", table)
+    assert f"Licence of small.safetensors: {LICENCE}" in table and "sha256" not in table
+
+
+# inspect --verify
+
+
+def test_whole_files_pass(small_model_dir, half, capsys):
+    for path in (small_model_dir, half):
+        assert main(["inspect", str(path), "--verify"]) == 0
+        printed = capsys.readouterr()
+        assert "no damage found" in printed.out and "hash: 0/" in printed.err and "verify: 0/" in printed.err
+
+
+def test_released_files_are_known_by_their_checksum(tmp_path, small_model_dir, capsys, monkeypatch):
+    path = shutil.copy(small_model_dir / VAE, tmp_path / "vae.ckpt")
+    monkeypatch.setitem(verify.RELEASED, path.stat().st_size, sha256(path))
+    assert main(["inspect", str(path), "--verify", "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)["verified"]
+    assert found["sha256"] == found["expected_sha256"] == sha256(path) and not found["problems"]
+    assert main(["inspect", str(path), "--verify"]) == 0
+    assert "right, bit by bit" in capsys.readouterr().out
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert main(["inspect", str(path), "--verify"]) == 1
+    printed = capsys.readouterr().out
+    assert "its checksum is not that of the released file; damaged: the archive's own checksum fails for" in printed
+    assert "Get this file again." in printed
+
+
+def test_synchformer_is_known():
+    assert verify.RELEASED[950_058_171] == "8aff082f2df5c3bc52759db0c865c7ee772ae6400b860d1b7e90413f2defb67c"
+    assert len(verify.RELEASED) == 3  # and T5's two files
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "nothing but zeros over a long stretch of"), (float("nan"), "not finite (NaN or infinite) in")],
+)
+def test_damaged_weights_are_found(tmp_path, half, value, said, capsys):
+    tensors = load_file(half)
+    name = max(tensors, key=lambda name: tensors[name].numel())
+    tensors[name].view(-1)[verify.BLOCK : 2 * verify.BLOCK] = value
+    save_file(tensors, tmp_path / "turbo.safetensors")
+    assert main(["inspect", str(tmp_path / "turbo.safetensors"), "--verify"]) == 1
+    assert f"{said} {name}. Get this file again." in capsys.readouterr().out
+
+
+def test_what_cannot_be_opened_is_verified_too(tmp_path, capsys):
+    (tmp_path / "x.ckpt").write_bytes(b"rubbish")
+    assert main(["inspect", str(tmp_path / "x.ckpt"), "--verify"]) == 1
+    assert "is not a checkpoint" in capsys.readouterr().out
