@@ -10,6 +10,7 @@ Also the weights of a MODEL and a CLIP against those that ComfyUI loads anew fro
 import importlib.util
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -86,6 +87,37 @@ def check_laziness(checkpoint) -> list[list[str]]:
     return steps
 
 
+def check_cpu_dtypes(model: Path) -> dict[str, list[str]]:
+    """Types of a converted network and of its computation on a CPU with enough and with too little memory.
+
+    "weights" is there too where both have the same numbers.
+    """
+    import comfy.model_management
+    from pack.audiox_core.checkpoint.convert import convert
+    from pack.nodes.load import load_model
+
+    def loaded(free: int) -> torch.nn.Module:
+        comfy.model_management.get_free_memory = lambda device: free
+        return load_model(str(path), {"variant": None, "dtype": None}).model
+
+    whole = comfy.model_management.get_free_memory
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "turbo.safetensors"
+        convert(model, path, dtype=torch.bfloat16)
+        try:
+            wide, narrow = loaded(2**40), loaded(0)
+        finally:
+            comfy.model_management.get_free_memory = whole
+        same = all(
+            one.float().equal(other.float())
+            for one, other in zip(wide.state_dict().values(), narrow.state_dict().values(), strict=True)
+        )
+    types = {
+        name: [str(of.get_dtype()), str(of.manual_cast_dtype)] for name, of in (("wide", wide), ("narrow", narrow))
+    }
+    return types | ({"weights": ["the same"]} if same else {})
+
+
 def check_reload(patcher) -> dict[str, float]:
     """Weights of a patcher and of the one that its `cached_patcher_init` makes anew."""
 
@@ -119,6 +151,7 @@ def main(tree: Path, pack: Path, model: Path) -> None:
 
         found["MODEL anew"] = check_reload(load_model(str(model), {"variant": None, "dtype": None}))
         found["T5 anew"] = check_reload(text_encoder_of(checkpoint, str(model), "from checkpoint").patcher)
+        found["types on a CPU"] = check_cpu_dtypes(model)
         found["video encoders"] = check_laziness(checkpoint)
     print(json.dumps(found))
 

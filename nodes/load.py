@@ -68,11 +68,7 @@ def patcher_from(
     config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant, checkpoint.guidance)
     supported = config.supported_inference_dtypes
     load_device = management.get_torch_device()
-    dtype = options["dtype"] or management.unet_dtype(
-        model_params=checkpoint.numbers("network"),
-        supported_dtypes=supported,
-        weight_dtype=checkpoint.stored_dtype("network"),
-    )
+    dtype = options["dtype"] or chosen_dtype(checkpoint, load_device, supported)
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported))
     model = config.get_model({}, device="meta")
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
@@ -85,6 +81,23 @@ def patcher_from(
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         log_plan(checkpoint, dtype, load_device, by_hand=options["dtype"] is not None)
     return patcher
+
+
+def chosen_dtype(checkpoint: Checkpoint, device: torch.device, supported: list[torch.dtype]) -> torch.dtype:
+    """ComfyUI's choice for the network, except on a CPU whose memory is too small for it.
+
+    ComfyUI computes in float32 there and widens a converted file to it, which doubles its size. Where that doesn't fit,
+    the weights stay as stored and each is widened when its turn comes: the same numbers, half the memory, some time.
+    """
+    management = comfy.model_management
+    stored = checkpoint.stored_dtype("network")
+    dtype = management.unet_dtype(
+        model_params=checkpoint.numbers("network"), supported_dtypes=supported, weight_dtype=stored
+    )
+    widens = device.type == "cpu" and stored in supported and stored.itemsize < dtype.itemsize
+    if not widens or management.args.fp32_unet or management.args.fp64_unet:
+        return dtype
+    return stored if needed(checkpoint, dtype, device) > management.get_free_memory(device) else dtype
 
 
 def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, by_hand: bool) -> None:

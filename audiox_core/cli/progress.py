@@ -70,8 +70,8 @@ class Bar:
         if begins:
             if self.live and self.stage:
                 sys.stderr.write("\n")
-            self.since, self.first, self.detail = time.monotonic(), done, ""
-        self.stage, self.done, self.total = stage, done, total
+            self.since, self.first = time.monotonic(), done
+        self.stage, self.done, self.total, self.detail = stage, done, total, ""
         self._show(begins)
 
     def inner(self, stage: str, done: int, total: int) -> None:

@@ -17,6 +17,11 @@ def test_comfyui_and_transformers_agree(version, released_dir):
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout.splitlines()[-1])
+    assert found.pop("types on a CPU") == {
+        "wide": ["torch.float32", "None"],
+        "narrow": ["torch.bfloat16", "torch.float32"],
+        "weights": ["the same"],
+    }
     encoders = ["clip_vision", "synchformer"]
     assert found.pop("video encoders") == [[], [], encoders, encoders], "read for the first video, once"
     assert set(found) == {"T5, text", "T5, empty", "T5, brackets", "T5, long", "CLIP", "MODEL anew", "T5 anew"}

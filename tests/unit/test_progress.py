@@ -1,7 +1,7 @@
 """The line of progress: on a terminal and in a log, its clock, its units and what it claims about the time left."""
 
 import io
-import sys
+from contextlib import redirect_stderr
 
 import pytest
 import torch
@@ -26,20 +26,19 @@ def clock(monkeypatch) -> Clock:
     return clock
 
 
-@pytest.fixture
-def terminal(monkeypatch) -> io.StringIO:
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    return sys.stderr
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 @pytest.fixture
-def log(monkeypatch) -> io.StringIO:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    return sys.stderr
+def terminal() -> Terminal:
+    return Terminal()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
 
 
 def shown(terminal) -> list[str]:
@@ -47,7 +46,7 @@ def shown(terminal) -> list[str]:
 
 
 def test_the_clock_starts_with_the_stage(clock, terminal):
-    with progress.Bar() as bar:
+    with redirect_stderr(terminal), progress.Bar() as bar:
         bar("sample", 0, 4)
         clock.now += 53
         bar("sample", 1, 4)
@@ -55,7 +54,7 @@ def test_the_clock_starts_with_the_stage(clock, terminal):
 
 
 def test_nothing_is_claimed_before_the_second_report(clock, terminal):
-    with progress.Bar() as bar:
+    with redirect_stderr(terminal), progress.Bar() as bar:
         bar("sample", 1, 4)  # work that did not report its beginning
         clock.now += 10
         bar("sample", 2, 4)
@@ -63,7 +62,7 @@ def test_nothing_is_claimed_before_the_second_report(clock, terminal):
 
 
 def test_bytes_are_megabytes(clock, terminal):
-    with progress.Bar() as bar:
+    with redirect_stderr(terminal), progress.Bar() as bar:
         bar("load", 0, 10_843_476_061)
         clock.now += 20
         bar("load", 3_000_000_000, 10_843_476_061)
@@ -77,7 +76,7 @@ def test_bytes_are_megabytes(clock, terminal):
 
 
 def test_a_stage_that_comes_again_starts_again(clock, terminal):
-    with progress.Bar() as bar:
+    with redirect_stderr(terminal), progress.Bar() as bar:
         bar("load", 0, 10**7)
         clock.now += 50
         bar("load", 10**7, 10**7)
@@ -89,7 +88,7 @@ def test_a_stage_that_comes_again_starts_again(clock, terminal):
 
 
 def test_a_log_shows_life_but_is_not_filled(clock, log):
-    with progress.Bar() as bar:
+    with redirect_stderr(log), progress.Bar() as bar:
         bar("sample", 0, 1000)
         for step in range(1, 1001):
             clock.now += 0.5
@@ -106,7 +105,7 @@ def test_a_log_shows_life_but_is_not_filled(clock, log):
 
 
 def test_a_log_shows_slow_work_every_minute(clock, log):
-    with progress.Bar() as bar:
+    with redirect_stderr(log), progress.Bar() as bar:
         for step in range(20):
             bar("sample", step, 1000)
             clock.now += 30
@@ -114,14 +113,14 @@ def test_a_log_shows_slow_work_every_minute(clock, log):
 
 
 def test_a_batch_shows_what_its_sound_is_doing(clock, terminal):
-    with progress.Bar() as bar:
+    with redirect_stderr(terminal), progress.Bar() as bar:
         bar("batch", 3, 20)
         bar.inner("sample", 2, 4)
         bar("batch", 4, 20)
     assert shown(terminal) == ["3/20 sounds 0:00", "3/20 sounds 0:00 (sample 2/4 steps)", "4/20 sounds 0:00"]
 
 
-@pytest.mark.parametrize("frames", [1, 50, 236, 500])
+@pytest.mark.parametrize("frames", [1, 30, 245])
 def test_the_vae_reports_all_of_its_work_as_it_goes(frames):
     sizes = VAESizes(channels=4, widths=(4, 8, 8, 8, 8))
     vae = OobleckVAE(sizes).eval()
