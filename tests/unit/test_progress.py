@@ -122,12 +122,12 @@ def test_a_batch_shows_what_its_sound_is_doing(clock, terminal):
 
 @pytest.mark.parametrize("frames", [1, 30, 245])
 def test_the_vae_reports_all_of_its_work_as_it_goes(frames):
-    sizes = VAESizes(channels=4, widths=(4, 8, 8, 8, 8))
+    sizes = VAESizes(channels=4, widths=(4, 8, 8, 8, 8), strides=(2, 2, 2, 2, 2))
     vae = OobleckVAE(sizes).eval()
     calls: list[tuple[str, int, int]] = []
     for work, total in (
         (lambda counter: vae.decode(torch.zeros(2, 64, frames), counter), 2 * frames),
-        (lambda counter: vae.encode_statistics(torch.zeros(1, 2, frames * 2048 + 5), counter), frames),
+        (lambda counter: vae.encode_statistics(torch.zeros(1, 2, frames * sizes.samples_per_latent + 5), counter), frames),
     ):
         calls.clear()
         work(Counter(lambda *call: calls.append(call), "decode", total))
