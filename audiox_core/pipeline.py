@@ -11,12 +11,14 @@ The stages below it are public too: `encode_text`, `encode_video`, `encode_audio
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -126,15 +128,15 @@ class AudioX(Stages):
                 seconds = covered_seconds(video_seconds(video), video_start, seconds) if seconds == 0 else seconds
             clip_tokens, sync_features = self._look(video, image, video_start, seconds, stride_sampling, progress)
             prompt = Prompt(
-                self._read(text),
+                self._read(text, progress),
                 clip_tokens,
                 sync_features,
-                None if audio is None else self._listen(audio, audio_start, seconds, seed, random_mask),
+                None if audio is None else self._listen(audio, audio_start, seconds, seed, random_mask, progress),
                 still=image is not None,
             )
             if negative is None:
                 return prompt
-            return replace(prompt, negative=replace(prompt, text=self._read(negative)))
+            return replace(prompt, negative=replace(prompt, text=self._read(negative, progress)))
 
     def generate(
         self,
@@ -160,11 +162,11 @@ class AudioX(Stages):
             AudioXError: a prompt encoded for less than `seconds`, a length that cannot be generated, or a negative
                 prompt without guidance.
         """
-        prompt, settings = self._checked(prompt, settings, seconds)
+        prompt, settings = self._checked(prompt, settings, seconds, progress)
         with self.stage("sample"):
             latent = self.sample(prompt, settings, seeds, seconds=seconds, loop=loop, progress=progress)
         with self.stage("decode"):
-            return self.decode(latent, seconds=seconds, loop=loop, normalize=normalize)
+            return self.decode(latent, seconds=seconds, loop=loop, normalize=normalize, progress=progress)
 
     def edit(
         self,
@@ -198,14 +200,14 @@ class AudioX(Stages):
         source = pad_sound(whole_sound(waveform, rate)[None], before, after)
         spans = [*source.ranges, *(checked_range(start, end, source.samples) for start, end in ranges)]
         seconds = source.samples / lengths.SAMPLE_RATE
-        prompt, settings = self._checked(prompt, settings, seconds)
+        prompt, settings = self._checked(prompt, settings, seconds, progress)
         with self.stage("encode"):
-            latent, _ = self.encode_statistics(source.waveform)
+            latent, _ = self.encode_statistics(source.waveform, progress)
         mask = regenerated_frames(spans, source.samples, latent.shape[-1]) if spans else None
         with self.stage("sample"):
             latent = self.sample(prompt, settings, seeds, source=latent, mask=mask, denoise=denoise, progress=progress)
         with self.stage("decode"):
-            edited = self.decode(latent, seconds=seconds, normalize=normalize)
+            edited = self.decode(latent, seconds=seconds, normalize=normalize, progress=progress)
         return splice(edited, source.original, spans) if spans else edited
 
     def run(self, request: Request, progress: Progress = no_progress) -> Tensor:
@@ -254,17 +256,17 @@ class AudioX(Stages):
         )
 
     def _checked(
-        self, prompt: Prompt | str, settings: RunSettings | None, seconds: float
+        self, prompt: Prompt | str, settings: RunSettings | None, seconds: float, progress: Progress
     ) -> tuple[Prompt, RunSettings]:
         """The inputs that `generate` and `edit` share."""
-        prompt = self.prompt(prompt, seconds=seconds) if isinstance(prompt, str) else prompt
+        prompt = self.prompt(prompt, seconds=seconds, progress=progress) if isinstance(prompt, str) else prompt
         settings = settings or self.settings()
         if prompt.negative is not None:
             check_guided(settings)
         return prompt, settings
 
-    def _read(self, text: str) -> Tensor:
-        tokens, cut_off = self.encode_text(text)
+    def _read(self, text: str, progress: Progress) -> Tensor:
+        tokens, cut_off = self.encode_text(text, progress)
         if cut_off:
             _log.warning("The prompt is too long; this was cut off: %s", cut_off)
         return tokens
@@ -279,26 +281,31 @@ class AudioX(Stages):
         progress: Progress,
     ) -> tuple[Tensor | None, Tensor | None]:
         """CLIP tokens and Synchformer features of a video or a static image."""
+        if video is None and image is None:
+            return None, None
+        windows = lengths.windows_from_seconds(seconds) if image is None else 1
+        indices = itertools.count()
 
         def encode(clip_frames: Tensor, sync_frames: Tensor | None = None) -> tuple[Tensor | None, Tensor | None]:
-            return self.encode_video(clip_frames, sync_frames, progress)
+            return self.encode_video(clip_frames, sync_frames, of_windows(progress, next(indices), windows))
 
+        requests = self.frame_requests()
         if image is not None:
-            pixels, requests = read_image(image), self.frame_requests()
+            pixels = read_image(image)
             return encode_windows(
                 lambda start: frames_from_images(pixels, 1, requests), encode, 0.0, lengths.CLIP_SECONDS
             )
-        if video is None:
-            return None, None
-        requests = self.frame_requests()
+        source = cast(Source, video)
         return encode_windows(
-            lambda start: read_clip(video, requests, start=start, stride_sampling=stride_sampling),
+            lambda start: read_clip(source, requests, start=start, stride_sampling=stride_sampling),
             encode,
             start,
             seconds,
         )
 
-    def _listen(self, audio: Sound, start: float, seconds: float, seed: int, random_mask: bool) -> Tensor | None:
+    def _listen(
+        self, audio: Sound, start: float, seconds: float, seed: int, random_mask: bool, progress: Progress
+    ) -> Tensor | None:
         """An audio prompt, in as many windows as a sound of a length has where it is longer than 10 s."""
         if isinstance(audio, tuple):
             waveform, rate = audio
@@ -309,7 +316,7 @@ class AudioX(Stages):
         along = seconds if remaining > lengths.CLIP_SECONDS else lengths.CLIP_SECONDS
 
         def encode(window: Tensor) -> Tensor:
-            return self.encode_audio(window[0], seed=seed, random_mask=random_mask)
+            return self.encode_audio(window[0], seed=seed, random_mask=random_mask, progress=progress)
 
         return encode_audio_windows(encode, [waveform], rate, start, along)
 
@@ -328,6 +335,17 @@ def request_settings(checkpoint: Checkpoint, request: Request) -> RunSettings:
     if request.negative is not None:
         check_guided(settings)
     return settings
+
+
+def of_windows(progress: Progress, index: int, count: int) -> Progress:
+    """A progress through one of a video's windows, reported as that through all of them."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage == "video":
+            done, total = index * total + done, count * total
+        progress(stage, done, total)
+
+    return report
 
 
 def check_guided(settings: RunSettings) -> None:

@@ -24,7 +24,7 @@ from .models.network import AudioXNetwork
 from .models.synchformer import Synchformer
 from .models.synchformer import encode as encode_sync
 from .models.vae import OobleckVAE
-from .progress import Progress, no_progress
+from .progress import Counter, Progress, no_progress
 from .prompts import Prompt, encode_prompt, fuse, one_or_each
 from .release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
 from .sampling.objectives import OBJECTIVES
@@ -94,17 +94,17 @@ class Stages:
             self._parts[name] = build().eval().requires_grad_(False)
         return cast(M, self._parts[name])
 
-    def load(self, name: str, model_class: type[M], dtype: torch.dtype) -> M:
+    def load(self, name: str, model_class: type[M], dtype: torch.dtype, progress: Progress = no_progress) -> M:
         """A component that is a class of ours; see `Checkpoint.load_model`."""
-        return self.part(name, lambda: self.checkpoint.load_model(name, model_class, dtype))
+        return self.part(name, lambda: self.checkpoint.load_model(name, model_class, dtype, progress))
 
-    def network(self) -> AudioXNetwork:
+    def network(self, progress: Progress = no_progress) -> AudioXNetwork:
         """The trained network."""
-        return self.load(NETWORK, AudioXNetwork, self.dtype)
+        return self.load(NETWORK, AudioXNetwork, self.dtype, progress)
 
-    def vae(self) -> OobleckVAE:
+    def vae(self, progress: Progress = no_progress) -> OobleckVAE:
         """The autoencoder, working in tiles as large as the plan says."""
-        vae = self.load(VAE, OobleckVAE, self.vae_dtype)
+        vae = self.load(VAE, OobleckVAE, self.vae_dtype, progress)
         vae.set_tile_size(None if self.plan is None else self.plan.decoding.tile_size)
         return vae
 
@@ -120,15 +120,17 @@ class Stages:
             if self._placement.drops(name):
                 self._parts.pop(name, None)
 
-    def encode_text(self, text: str) -> tuple[Tensor, str]:
+    def encode_text(self, text: str, progress: Progress = no_progress) -> tuple[Tensor, str]:
         """T5's tokens (1, 128, W) of a text, and the words that were cut off because it is too long."""
-        state_dict = self.checkpoint.state_dict
+        sizes, state_dict = self.checkpoint.sizes, self.checkpoint.state_dict
         self.checkpoint.require(TOKENIZER)
         ids, mask, cut_off = encoders.tokenize(self.checkpoint.tokenizer_json(), text)
-        model = self.part(T5, lambda: encoders.build_t5(self.checkpoint.sizes[T5], state_dict(T5, self.dtype)))
+        model = self.part(T5, lambda: encoders.build_t5(sizes[T5], state_dict(T5, self.dtype, progress)))
+        progress("text", 0, 1)
         with self.on_device(T5, model), torch.inference_mode():
-            out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device))
-            return out.float().cpu(), cut_off
+            out = encoders.encode_text(model, ids.to(self.device), mask.to(self.device)).float().cpu()
+        progress("text", 1, 1)
+        return out, cut_off
 
     def frame_requests(self) -> tuple[FrameRequest, ...]:
         """The frames that CLIP and, where the model has it, Synchformer need; see `media.frames.read_clip`."""
@@ -147,24 +149,43 @@ class Stages:
         """
         if not clip_frames.any():
             return None, None
-        tokens = self._encode_clip(clip_frames)
+        frames = len(clip_frames) + (0 if sync_frames is None else len(sync_frames))
+        tokens = self._encode_clip(clip_frames, frames, progress)
         if sync_frames is None:
             return tokens, None
-        sync = self.load(SYNCHFORMER, Synchformer, self.dtype)
-        with self.on_device(SYNCHFORMER, sync), torch.inference_mode():
-            features = encode_sync(
-                sync, sync_frames.to(self.device), progress=lambda done, total: progress("video", done, total)
-            )
-            return tokens, features.float().cpu()
+        return tokens, self._encode_sync(sync_frames, frames, progress)
 
-    def _encode_clip(self, frames: Tensor) -> Tensor:
+    def _encode_clip(self, frames: Tensor, total: int, progress: Progress) -> Tensor:
+        """total: frames of all encoders, of which these are the first."""
         sizes, state_dict = self.checkpoint.sizes[CLIP_VISION], self.checkpoint.state_dict
-        clip = self.part(CLIP_VISION, lambda: encoders.build_clip(sizes, state_dict(CLIP_VISION, self.dtype)))
+        clip = self.part(CLIP_VISION, lambda: encoders.build_clip(sizes, state_dict(CLIP_VISION, self.dtype, progress)))
+        progress("video", 0, total)
         with self.on_device(CLIP_VISION, clip), torch.inference_mode():
-            return encoders.encode_clip(clip, frames.to(self.device)).float().cpu()
+            tokens = encoders.encode_clip(
+                clip, frames.to(self.device), progress=lambda done, _: progress("video", done, total)
+            )
+            return tokens.float().cpu()
+
+    def _encode_sync(self, frames: Tensor, total: int, progress: Progress) -> Tensor:
+        """total: frames of all encoders, of which these are the last."""
+        first = total - len(frames)
+
+        def report(segments: int, all_segments: int) -> None:
+            progress("video", first + len(frames) * segments // all_segments, total)
+
+        sync = self.load(SYNCHFORMER, Synchformer, self.dtype, progress)
+        progress("video", first, total)
+        with self.on_device(SYNCHFORMER, sync), torch.inference_mode():
+            return encode_sync(sync, frames.to(self.device), progress=report).float().cpu()
 
     def encode_audio(
-        self, prompt: Tensor, *, seed: int = 0, use_mean: bool = False, random_mask: bool = False
+        self,
+        prompt: Tensor,
+        *,
+        seed: int = 0,
+        use_mean: bool = False,
+        random_mask: bool = False,
+        progress: Progress = no_progress,
     ) -> Tensor:
         """The network's input for an audio prompt (2, 441000) at 44.1 kHz; see `media.audio.prepare_prompt`.
 
@@ -175,17 +196,18 @@ class Stages:
         return encode_prompt(
             self.checkpoint.sizes[NETWORK].audio,
             prompt[None],
-            self.encode_statistics,
+            lambda sound: self.encode_statistics(sound, progress),
             torch.Generator().manual_seed(seed),
             use_mean=use_mean,
             random_mask=random_mask,
         )
 
-    def encode_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_statistics(self, sound: Tensor, progress: Progress = no_progress) -> tuple[Tensor, Tensor]:
         """The VAE's mean and standard deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
-        vae = self.vae()
+        vae = self.vae(progress)
+        counter = Counter(progress, "audio", len(sound) * (sound.shape[-1] // lengths.SAMPLES_PER_LATENT))
         with self.on_device(VAE, vae), torch.inference_mode():
-            mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype))
+            mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype), counter)
             return mean.float().cpu(), std.float().cpu()
 
     def sample(
@@ -220,7 +242,7 @@ class Stages:
         """
         prompts = one_or_each(prompt, len(seeds), Prompt)
         negatives = negatives_of(prompts) if negative is None else one_or_each(negative, len(seeds), Prompt)
-        network = network or self.network()
+        network = network or self.network(progress)
         if source is None:
             lengths.check_length(seconds)
             channels = network.sizes.transformer.latent_channels
@@ -228,6 +250,7 @@ class Stages:
         if not loop:
             source, mask = pad_to_windows(source, mask)
         windows = [window.to(self.device) for window in layout_windows(source.shape[-1], loop=loop)]
+        progress("sample", 0, settings.steps)
         with self.on_device(NETWORK, network), torch.inference_mode():
             contexts = self._contexts(network, prompts, negatives, settings, len(windows), loop)
             latents = run_sampler(
@@ -278,7 +301,13 @@ class Stages:
         return joined(contexts)
 
     def decode(
-        self, latent: Tensor, *, seconds: float = lengths.CLIP_SECONDS, normalize: bool = False, loop: bool = False
+        self,
+        latent: Tensor,
+        *,
+        seconds: float = lengths.CLIP_SECONDS,
+        normalize: bool = False,
+        loop: bool = False,
+        progress: Progress = no_progress,
     ) -> Tensor:
         """Sound (B, 2, samples) at 44.1 kHz, trimmed to `seconds`, on the CPU in float32.
 
@@ -286,13 +315,14 @@ class Stages:
         """
         lengths.check_length(seconds)
         samples = lengths.samples_from_seconds(seconds)
-        vae = self.vae()
+        vae = self.vae(progress)
         with self.on_device(VAE, vae), torch.inference_mode():
 
             def decoded(latent: Tensor) -> Tensor:
                 batch = len(latent) if self.plan is None else self.plan.decoding.batch
                 parts = latent.to(self.device, self.vae_dtype).split(batch)
-                return torch.cat([vae.decode(part).float().cpu() for part in parts])
+                counter = Counter(progress, "decode", len(latent) * latent.shape[-1])
+                return torch.cat([vae.decode(part, counter).float().cpu() for part in parts])
 
             sound = decode_loop(decoded, latent, samples) if loop else decode_part(decoded, latent, samples)
             return limit_peak(sound, normalize=normalize)

@@ -10,6 +10,7 @@ Also the weights of a MODEL and a CLIP against those that ComfyUI loads anew fro
 import importlib.util
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -60,6 +61,63 @@ def check_clip(checkpoint) -> dict[str, float]:
     return compared(ours, model.eval()(pixel_values=pixels).last_hidden_state)
 
 
+def check_laziness(checkpoint) -> list[list[str]]:
+    """The components that are read when the video encoders are built, asked for their frames, and used twice."""
+    from pack.audiox_core.checkpoint import Checkpoint
+    from pack.nodes.load import video_encoder_of
+
+    read: list[str] = []
+    whole = Checkpoint.state_dict
+
+    def recorded(self, part: str, *arguments):
+        read.append(part)
+        return whole(self, part, *arguments)
+
+    Checkpoint.state_dict = recorded
+    try:
+        encoder = video_encoder_of(checkpoint)
+        steps = [read.copy()]
+        frames = [torch.zeros(request.count, 3, request.size, request.size).byte() for request in encoder.requests()]
+        steps.append(read.copy())
+        for _ in range(2):
+            encoder.encode(*frames)
+            steps.append(read.copy())
+    finally:
+        Checkpoint.state_dict = whole
+    return steps
+
+
+def check_cpu_dtypes(model: Path) -> dict[str, list[str]]:
+    """Types of a converted network and of its computation on a CPU with enough and with too little memory.
+
+    "weights" is there too where both have the same numbers.
+    """
+    import comfy.model_management
+    from pack.audiox_core.checkpoint.convert import convert
+    from pack.nodes.load import load_model
+
+    def loaded(free: int) -> torch.nn.Module:
+        comfy.model_management.get_free_memory = lambda device: free
+        return load_model(str(path), {"variant": None, "dtype": None}).model
+
+    whole = comfy.model_management.get_free_memory
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "turbo.safetensors"
+        convert(model, path, dtype=torch.bfloat16)
+        try:
+            wide, narrow = loaded(2**40), loaded(0)
+        finally:
+            comfy.model_management.get_free_memory = whole
+        same = all(
+            one.float().equal(other.float())
+            for one, other in zip(wide.state_dict().values(), narrow.state_dict().values(), strict=True)
+        )
+    types = {
+        name: [str(of.get_dtype()), str(of.manual_cast_dtype)] for name, of in (("wide", wide), ("narrow", narrow))
+    }
+    return types | ({"weights": ["the same"]} if same else {})
+
+
 def check_reload(patcher) -> dict[str, float]:
     """Weights of a patcher and of the one that its `cached_patcher_init` makes anew."""
 
@@ -93,6 +151,8 @@ def main(tree: Path, pack: Path, model: Path) -> None:
 
         found["MODEL anew"] = check_reload(load_model(str(model), {"variant": None, "dtype": None}))
         found["T5 anew"] = check_reload(text_encoder_of(checkpoint, str(model), "from checkpoint").patcher)
+        found["types on a CPU"] = check_cpu_dtypes(model)
+        found["video encoders"] = check_laziness(checkpoint)
     print(json.dumps(found))
 
 

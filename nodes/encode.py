@@ -6,6 +6,7 @@ import contextlib
 from functools import partial
 
 import comfy.sd
+import comfy.utils
 import torch
 from comfy_api.latest import Input, io
 
@@ -99,7 +100,11 @@ def encoded_text(clip: comfy.sd.CLIP, text: str) -> tuple[list, str]:
             "or in a CLIPLoader of type stable_audio."
         )
     tokens, lost = cut_tokens(tokens, clip)
-    return clip.encode_from_tokens_scheduled(tokens), lost
+    bar = comfy.utils.ProgressBar(1)
+    bar.update_absolute(0)
+    encoded = clip.encode_from_tokens_scheduled(tokens)
+    bar.update(1)
+    return encoded, lost
 
 
 def cut_tokens(tokens: dict[str, list], clip: comfy.sd.CLIP) -> tuple[dict[str, list], str]:

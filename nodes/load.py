@@ -16,10 +16,12 @@ from ..audiox_core.checkpoint import Checkpoint, open_checkpoint
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.memory import Dtypes, ModelFootprint, Workload, detect, largest_need, plan_memory
 from ..audiox_core.memory.report import plan_report
+from ..audiox_core.progress import Progress, no_progress
 from ..audiox_core.release.files import MODELS_FOLDER, RELEASES, T5_FILES, gigabytes
 from ..audiox_core.release.variants import VARIANTS
 from ..audiox_core.sampling.presets import resolve_settings
 from .adapters.network import AudioXConfig
+from .adapters.progress import node_progress
 from .adapters.text_encoder import load_text_encoder, load_text_encoder_file
 from .adapters.vae import AudioXVAE
 from .adapters.video_encoder import VideoEncoder
@@ -51,7 +53,11 @@ def load_model(path: str, options: dict[str, Any], disable_dynamic: bool = False
 
 
 def patcher_from(
-    checkpoint: Checkpoint, path: str, options: dict[str, Any], disable_dynamic: bool = False
+    checkpoint: Checkpoint,
+    path: str,
+    options: dict[str, Any],
+    disable_dynamic: bool = False,
+    progress: Progress = no_progress,
 ) -> comfy.model_patcher.ModelPatcher:
     """Follows core's load_diffusion_model_state_dict, for a model family that core does not list.
 
@@ -62,23 +68,36 @@ def patcher_from(
     config = AudioXConfig(checkpoint.sizes["network"], checkpoint.variant, checkpoint.guidance)
     supported = config.supported_inference_dtypes
     load_device = management.get_torch_device()
-    dtype = options["dtype"] or management.unet_dtype(
-        model_params=checkpoint.numbers("network"),
-        supported_dtypes=supported,
-        weight_dtype=checkpoint.stored_dtype("network"),
-    )
+    dtype = options["dtype"] or chosen_dtype(checkpoint, load_device, supported)
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported))
     model = config.get_model({}, device="meta")
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     offload_device = management.unet_offload_device()
     patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
-    model.load_model_weights(checkpoint.state_dict("network", dtype), assign=True)
+    model.load_model_weights(checkpoint.state_dict("network", dtype, progress), assign=True)
     model.to(offload_device)
     model.device = offload_device
     patcher.cached_patcher_init = (load_model, (path, options))
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         log_plan(checkpoint, dtype, load_device, by_hand=options["dtype"] is not None)
     return patcher
+
+
+def chosen_dtype(checkpoint: Checkpoint, device: torch.device, supported: list[torch.dtype]) -> torch.dtype:
+    """ComfyUI's choice for the network, except on a CPU whose memory is too small for it.
+
+    ComfyUI computes in float32 there and widens a converted file to it, which doubles its size. Where that doesn't fit,
+    the weights stay as stored and each is widened when its turn comes: the same numbers, half the memory, some time.
+    """
+    management = comfy.model_management
+    stored = checkpoint.stored_dtype("network")
+    dtype = management.unet_dtype(
+        model_params=checkpoint.numbers("network"), supported_dtypes=supported, weight_dtype=stored
+    )
+    widens = device.type == "cpu" and stored in supported and stored.itemsize < dtype.itemsize
+    if not widens or management.args.fp32_unet or management.args.fp64_unet:
+        return dtype
+    return stored if needed(checkpoint, dtype, device) > management.get_free_memory(device) else dtype
 
 
 def log_plan(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, by_hand: bool) -> None:
@@ -175,10 +194,14 @@ class Load(io.ComfyNode):
         }
         opened = open_checkpoint(path, variant=options["variant"])
         opened.require("vae")
-        model = patcher_from(opened, path, options)
-        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
+        parts = ["network", "vae", *(["t5"] if text_encoder == FROM_CHECKPOINT else [])]
+        progress = node_progress(sum(map(opened.stored_bytes, parts)))
+        model = patcher_from(opened, path, options, progress=progress)
+        vae_weights = opened.state_dict("vae", torch.float32, progress)
+        vae = AudioXVAE(opened.sizes["vae"], vae_weights, opened.sizes["network"].audio)
+        clip = text_encoder_of(opened, path, text_encoder, progress)
         show_on_node(cls.hidden.unique_id, words_of(model, opened))
-        return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
+        return io.NodeOutput(model, vae, clip, video_encoder_of(opened))
 
 
 def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) -> str:
@@ -202,19 +225,21 @@ def load_t5(path: str, variant: str, disable_dynamic: bool = False) -> comfy.mod
     return t5_of(open_checkpoint(path, variant=variant), disable_dynamic).patcher
 
 
-def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False) -> comfy.sd.CLIP:
-    state_dict = checkpoint.state_dict("t5")
+def t5_of(checkpoint: Checkpoint, disable_dynamic: bool = False, progress: Progress = no_progress) -> comfy.sd.CLIP:
+    state_dict = checkpoint.state_dict("t5", None, progress)
     tokenizer = checkpoint.tokenizer_json() if "tokenizer" in checkpoint.parts else None
     return load_text_encoder(checkpoint.sizes["t5"], state_dict, tokenizer, disable_dynamic)
 
 
-def text_encoder_of(checkpoint: Checkpoint, path: str, choice: str) -> comfy.sd.CLIP | None:
+def text_encoder_of(
+    checkpoint: Checkpoint, path: str, choice: str, progress: Progress = no_progress
+) -> comfy.sd.CLIP | None:
     """CLIP of a checkpoint or of a chosen file; None if there is none, which Encode Text Prompt explains."""
     if choice != FROM_CHECKPOINT:
         return load_text_encoder_file(folder_paths.get_full_path_or_raise("text_encoders", choice))
     if "t5" not in checkpoint.parts:
         return None
-    clip = t5_of(checkpoint)
+    clip = t5_of(checkpoint, progress=progress)
     clip.patcher.cached_patcher_init = (load_t5, (path, checkpoint.variant))
     return clip
 

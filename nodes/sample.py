@@ -161,6 +161,7 @@ class Sample(io.ComfyNode):
         sigmas = objective.sigmas(settings.steps, denoise)
         noise = sampling.SeededNoise([(seed + i) % 2**64 for i in indices])
         guider = guider_for(model, positive, negative, settings, objective, loop=latent.get(LOOP, False))
+        comfy.utils.ProgressBar(settings.steps).update_absolute(0)  # moving the model comes before the first step
         out = guider.sample(
             noise(samples),
             samples,

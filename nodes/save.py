@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io
 
+from ..audiox_core.disk import remove_leftovers
 from ..audiox_core.media.audio import check_rate, write_audio
 from ..audiox_core.media.drawing import write_png
 from ..audiox_core.media.files import check_file_name
@@ -66,6 +68,7 @@ class SaveSound(io.ComfyNode):
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
+        remove_leftovers(Path(folder))
         metadata = workflow_of(cls.hidden)
         title, facts = words_of(cls.hidden, audio)
         rate, waveforms = audio["sample_rate"], audio["waveform"].float().cpu()

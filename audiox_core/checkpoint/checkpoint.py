@@ -16,6 +16,7 @@ from ..errors import AudioXError
 from ..lengths import PROMPT_SAMPLES
 from ..models.conditioners import AudioSizes
 from ..models.vae import OobleckVAE, silence_statistics
+from ..progress import Counter, Progress
 from ..release.components import (
     CLIP_VISION,
     COMPONENT_TITLES,
@@ -29,6 +30,7 @@ from ..release.components import (
 from .detection import stored_guidance
 from .file_contents import TensorSource, TensorSources
 from .layout import Layout
+from .mmap import touch_pages
 from .reader import OpenTensors, TensorFile
 from .single_file import TOKENIZER_NAME
 from .transforms import Shape
@@ -109,12 +111,15 @@ class Checkpoint:
             counts[source.dtype] = counts.get(source.dtype, 0) + math.prod(source.shape)
         return max(counts, key=counts.__getitem__)
 
-    def state_dict(self, part: str, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+    def state_dict(
+        self, part: str, dtype: torch.dtype | None = None, progress: Progress | None = None
+    ) -> dict[str, torch.Tensor]:
         """Tensors of a component under native names, on the CPU.
 
         Tensors are converted one after the other, so only the result and one source are in memory. What needs no
-        conversion stays mapped from the file. Weights that the model keeps in float32 (the time features, the
-        statistics of silence) stay so whatever `dtype` says; None keeps the file's types.
+        conversion stays mapped from the file; with a progress its pages are read here and now, so that the time it
+        takes is seen. Weights that the model keeps in float32 (the time features, the statistics of silence) stay so
+        whatever `dtype` says; None keeps the file's types.
 
         Raises:
             AudioXError: the checkpoint lacks the component, or its two copies of the VAE differ.
@@ -123,7 +128,13 @@ class Checkpoint:
         if part == VAE:
             self.check_vae_copies()
         reader = TensorReader()
-        tensors = {name: reader.tensor(source, final) for name, source, final in self.final_dtypes(part, dtype)}
+        counter = None if progress is None else Counter(progress, "load", self.stored_bytes(part))
+        tensors = {}
+        for name, source, final in self.final_dtypes(part, dtype):
+            tensors[name] = reader.tensor(source, final)
+            if counter is not None:
+                touch_pages(tensors[name])
+                counter(source.stored_bytes)
         if part == TOKENIZER and self.tokenizer_file is not None:
             content = bytearray(self.tokenizer_file.read_bytes())
             tensors[TOKENIZER_NAME] = torch.frombuffer(content, dtype=torch.uint8)
@@ -131,14 +142,20 @@ class Checkpoint:
             tensors |= self.silence()
         return tensors
 
-    def load_model(self, part: str, model_class: type[Model], dtype: torch.dtype) -> Model:
+    def stored_bytes(self, part: str) -> int:
+        """Bytes of the files' tensors that a component is read from."""
+        return sum(source.stored_bytes for source in self.sources.get(part, {}).values())
+
+    def load_model(
+        self, part: str, model_class: type[Model], dtype: torch.dtype, progress: Progress | None = None
+    ) -> Model:
         """A component as one of our own modules: built on the meta device, then given the file's tensors.
 
         model_class: takes the component's sizes and a device. Raises AudioXError as `state_dict` does.
         """
         self.require(part)
         model = model_class(self.sizes[part], device="meta")
-        model.load_state_dict(self.state_dict(part, dtype), assign=True)
+        model.load_state_dict(self.state_dict(part, dtype, progress), assign=True)
         return model.eval().requires_grad_(False)
 
     def final_dtypes(self, part: str, dtype: torch.dtype | None) -> Iterator[tuple[str, TensorSource, torch.dtype]]:

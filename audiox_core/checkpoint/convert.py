@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
+from ..disk import check_free, remove_leftovers
 from ..errors import AudioXError
+from ..progress import Counter, Progress, Report, no_progress, no_report
 from ..release.components import COMPONENTS, NETWORK, TOKENIZER, VAE
 from ..release.variants import VARIANTS
 from .checkpoint import Checkpoint, TensorReader
@@ -25,8 +27,11 @@ FORMAT_VERSION = "1"
 LICENCE = "CC-BY-NC-4.0 (weights by the AudioX authors; watermarked)"
 """Licence of the released weights, unless a source states another."""
 
-Progress = Callable[[int, int], None]
-"""Called with bytes written and bytes in all."""
+HEADER_SPACE = 2**20
+"""Bytes that are reserved for the header of the file, which takes about 0.3 MB."""
+
+RECORD = "download.json"
+"""The file in which `download` records the checksums of what it has fetched and checked."""
 
 
 def convert(
@@ -40,28 +45,37 @@ def convert(
     synchformer: Path | str | None = None,
     text_encoder: Path | str | None = None,
     without: Iterable[str] = (),
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Checkpoint:
     """Write one .safetensors file with every component found, and return the checkpoint that it was converted from.
 
     dtype: type of all weights except the VAE's, None to keep the source's types. vae_dtype: the VAE's; the official
     code runs it in float32, where rounding becomes audible first. without: components to leave out. The other
     arguments are those of `open_checkpoint`. Only one tensor at a time is in memory; `output` appears once it is
-    complete.
+    complete. What killed conversions have left in its folder is removed. The stages of progress are "compare" (the
+    copies of the VAE), "hash" (the sources, unless `download` has checked them) and "convert".
 
     Raises:
         AudioXError: the source cannot be opened, the output is the source or isn't a .safetensors, a component to
-            leave out is unknown, or a weight is too large for float16.
+            leave out is unknown, the disk is too small (found before anything is read), or a weight is too large for
+            float16.
     """
     output = Path(output)
     checkpoint = open_checkpoint(path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder)
     _check_output(checkpoint, output, without)
     parts = [part for part in checkpoint.parts if part not in set(without)]
-    if VAE in checkpoint.parts:
-        checkpoint.check_vae_copies()
     entries = _entries(checkpoint, parts, dtype, vae_dtype)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_safetensors(output, entries, _metadata(checkpoint, dtype, vae_dtype), progress)
+    remove_leftovers(output.parent)
+    needed = sum(entry.bytes for entry in entries) + HEADER_SPACE
+    check_free(output, needed, "write it to another disk")
+    if checkpoint.vae_copies:
+        copies = checkpoint.stored_bytes(VAE) * (1 + len(checkpoint.vae_copies))
+        progress("compare", 0, copies)
+        checkpoint.check_vae_copies()
+        progress("compare", copies, copies)
+    metadata = _metadata(checkpoint, dtype, vae_dtype, progress)
+    write_safetensors(output, [*entries, *_computed(checkpoint, parts)], metadata, progress)
     return checkpoint
 
 
@@ -87,11 +101,16 @@ def _entries(
     for part in parts:
         for name, source, final in checkpoint.final_dtypes(part, vae_dtype if part == VAE else dtype):
             entries.append(_converted(reader, PREFIXES[part] + name, source, final))
+    return entries
+
+
+def _computed(checkpoint: Checkpoint, parts: list[str]) -> list[Entry]:
+    """What is not among the sources' tensors: the statistics of silence and a separate tokenizer, small both."""
     computed = {PREFIXES[NETWORK] + name: tensor for name, tensor in checkpoint.silence().items()}
     if TOKENIZER in parts and checkpoint.tokenizer_file is not None:
         tokenizer = checkpoint.state_dict(TOKENIZER)
         computed |= {PREFIXES[TOKENIZER] + name: tensor for name, tensor in tokenizer.items()}
-    return [*entries, *(_in_memory(name, tensor) for name, tensor in computed.items())]
+    return [_in_memory(name, tensor) for name, tensor in computed.items()]
 
 
 def _converted(reader: TensorReader, name: str, source: TensorSource, dtype: torch.dtype) -> Entry:
@@ -113,11 +132,14 @@ def _source_paths(checkpoint: Checkpoint) -> list[Path]:
     return [*paths, checkpoint.tokenizer_file] if checkpoint.tokenizer_file else paths
 
 
-def _metadata(checkpoint: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None) -> dict[str, str]:
+def _metadata(
+    checkpoint: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None, progress: Progress
+) -> dict[str, str]:
     stated = {key: value for file in reversed(checkpoint.files) for key, value in file.metadata.items()}
     licence = stated.get("license") or stated.get("modelspec.license") or LICENCE
+    checksums = _checksums(_source_paths(checkpoint), progress)
     sources = [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in _source_paths(checkpoint)
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": checksum} for path, checksum in checksums.items()
     ]
     guidance = {GUIDANCE_KEY: stated[GUIDANCE_KEY]} if GUIDANCE_KEY in stated else {}
     return {
@@ -137,10 +159,40 @@ def _type_name(dtype: torch.dtype | None) -> str:
     return "as in the source" if dtype is None else str(dtype).removeprefix("torch.")
 
 
-def sha256(path: Path) -> str:
-    """Checksum of a file, read in chunks."""
+def _checksums(paths: list[Path], progress: Progress) -> dict[Path, str]:
+    """The SHA-256 of files: as `download` recorded it, or else of all their bytes."""
+    known = {path: checksum for path in paths if (checksum := recorded_sha256(path)) is not None}
+    unknown = [path for path in paths if path not in known]
+    if unknown:
+        counter = Counter(progress, "hash", sum(path.stat().st_size for path in unknown))
+        known |= {path: sha256(path, counter) for path in unknown}
+    return {path: known[path] for path in paths}
+
+
+def recorded_sha256(path: Path) -> str | None:
+    """The checksum that `download` recorded for a file that has not been written to since; None without one."""
+    for folder in list(path.absolute().parents)[:3]:
+        record = folder / RECORD
+        if not record.is_file():
+            continue
+        try:
+            name = path.absolute().relative_to(folder).as_posix()
+            entry = json.loads(record.read_text(encoding="utf-8"))["files"][name]
+            kind, checksum = entry["checksum"].split(":")
+            size = entry["bytes"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        stat = path.stat()
+        unchanged = stat.st_size == size and stat.st_mtime <= record.stat().st_mtime
+        return checksum if kind == "sha256" and unchanged else None
+    return None
+
+
+def sha256(path: Path, report: Report = no_report) -> str:
+    """Checksum of a file, read in chunks. report: called with the bytes of each."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(1 << 24):
             digest.update(chunk)
+            report(len(chunk))
     return digest.hexdigest()

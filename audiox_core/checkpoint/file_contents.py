@@ -34,6 +34,11 @@ class TensorSource:
         return self.recipe.transform.shape(*shapes)
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of the file's tensors that the native tensor is read from."""
+        return sum(self.file.bytes_of(name) for name in self.recipe.sources)
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the native tensor unless another is requested: the source's."""
         return self.file.dtypes[self.recipe.sources[-1]]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioXError
-from ..release.components import COMPONENTS
+from ..release.components import COMPONENTS, SYNCHFORMER
 from .checkpoint import describe_tensors
 from .file_contents import foreign_model, read_contents
 from .loading import open_checkpoint
@@ -16,8 +16,9 @@ from .reader import SUFFIXES, TensorFile
 def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
     """Describe a file or a folder as plain values; loads no weights.
 
-    usable: whether `open_checkpoint` opens it; if not, problem says why. checkpoint: its description. files: every
-    file of tensors there, each with its components or the reason why it cannot be read.
+    usable: whether `open_checkpoint` opens it; if not, problem says why. checkpoint: its description. unneeded:
+    components that are absent and that this model has no use for. files: every file of tensors there, each with its
+    components or the reason why it cannot be read.
 
     Raises:
         AudioXError: the path does not exist.
@@ -25,9 +26,11 @@ def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise AudioXError(f"{path} does not exist; give a checkpoint file or folder.")
-    checkpoint, problem = None, None
+    checkpoint, problem, unneeded = None, None, []
     try:
-        checkpoint = open_checkpoint(path, variant=variant).describe()
+        opened = open_checkpoint(path, variant=variant)
+        checkpoint = opened.describe()
+        unneeded = [part for part in checkpoint["absent"] if part == SYNCHFORMER not in opened.video_encoders()]
     except AudioXError as error:
         problem = str(error)
     return {
@@ -35,11 +38,20 @@ def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
         "usable": checkpoint is not None,
         "problem": problem,
         "checkpoint": checkpoint,
-        "files": [_describe_file(file) for file in _files(path)],
+        "unneeded": unneeded,
+        "files": [_describe_file(file) for file in tensor_files(path)],
     }
 
 
-def _files(path: Path) -> list[Path]:
+def files_to_verify(path: Path, description: dict[str, Any]) -> list[Path]:
+    """The files of tensors at a path, and those elsewhere that its checkpoint is read from."""
+    checkpoint = description["checkpoint"]
+    used = [Path(file["path"]) for file in checkpoint["files"]] if checkpoint else []
+    return list({file.resolve(): file for file in [*tensor_files(path), *used]}.values())
+
+
+def tensor_files(path: Path) -> list[Path]:
+    """A file itself, or the files of tensors in a folder and the folders in it."""
     if path.is_file():
         return [path]
     below = [*path.glob("*"), *path.glob("*/*")]

@@ -1,4 +1,4 @@
-"""Frees the memory of mapped file pages that were read once and are not needed again."""
+"""Reads the pages of mapped files when it is time to, and frees those that are not needed again."""
 
 import ctypes
 import functools
@@ -33,3 +33,12 @@ def release_pages(tensor: torch.Tensor) -> None:
     end = (tensor.data_ptr() + tensor.numel() * tensor.element_size()) // mmap.PAGESIZE * mmap.PAGESIZE
     if end > start:
         advise(start, end - start, mmap.MADV_DONTNEED)
+
+
+def touch_pages(tensor: torch.Tensor) -> None:
+    """Read every page of a contiguous tensor: mapped from a file, it comes from the disk now and not at its first use.
+
+    Memory that is short later gives these pages back first, so this costs time only where the file doesn't fit.
+    """
+    if tensor.is_contiguous() and tensor.numel():
+        tensor.view(-1).view(torch.uint8)[:: mmap.PAGESIZE].max()

@@ -5,6 +5,7 @@ The safetensors package is not used here: it takes all tensors at once, so that 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -15,6 +16,10 @@ from pathlib import Path
 
 import torch
 
+from ..disk import temporary_path
+from ..errors import AudioXError
+from ..progress import Counter, Progress, no_progress
+from ..release.files import gigabytes
 from .reader import DTYPE_NAMES
 from .transforms import Shape
 
@@ -41,28 +46,35 @@ def write_safetensors(
     path: Path,
     entries: Sequence[Entry],
     metadata: Mapping[str, str],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Write the entries to a file beside `path`, then move it there in one step.
 
-    Tensors whose size is a multiple of the alignment come first, so all of these are aligned. progress(bytes written,
-    bytes in all) is called after each tensor.
+    Tensors whose size is a multiple of the alignment come first, so all of these are aligned. progress("convert", bytes
+    written, bytes in all) is called at the start and after each tensor.
+
+    Raises:
+        AudioXError: the disk became full.
     """
     ordered = sorted(entries, key=lambda entry: (entry.bytes % ALIGNMENT != 0, -entry.dtype.itemsize))
-    total = sum(entry.bytes for entry in ordered)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    counter = Counter(progress, "convert", sum(entry.bytes for entry in ordered))
+    partial = temporary_path(path).with_suffix(".partial")  # not one of a checkpoint's, which would be listed
     try:
         with partial.open("wb") as file:
             file.write(_header(ordered, metadata))
-            written = 0
             for entry in ordered:
                 tensor = entry.make()
                 file.write(_bytes(entry, tensor))
                 entry.done(tensor)
-                written += entry.bytes
-                if progress:
-                    progress(written, total)
+                counter(entry.bytes)
         os.replace(partial, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise AudioXError(
+            f"The disk became full while {path} was written, which needs {gigabytes(counter.total)}; make room, or "
+            "write it to another disk."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

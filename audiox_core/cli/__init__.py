@@ -1,9 +1,14 @@
 """The command line: one module for each command, with `add_arguments(parser)` and `run(options)`."""
 
 import argparse
+import contextlib
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
 
 from ..errors import AudioXError
 from . import batch, convert, download, generate, inspect
@@ -42,10 +47,11 @@ def exit_code(prog: str, work: Callable[[], int | None]) -> int:
     """Do the work of a command.
 
     0 when it worked, 1 when a part of a batch did not, 2 with one sentence on stderr when the input cannot work or a
-    package is missing, 130 on Ctrl-C.
+    package is missing, 130 on Ctrl-C, 143 when it was told to end (SIGTERM), 129 when its terminal was closed.
     """
     try:
-        return work() or 0
+        with signals_raise():
+            return work() or 0
     except (AudioXError, OSError) as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
@@ -54,6 +60,41 @@ def exit_code(prog: str, work: Callable[[], int | None]) -> int:
         name = DISTRIBUTIONS.get(package, package)
         print(f"{prog}: the package {name} is missing; install it with: pip install {name}", file=sys.stderr)
         return 2
+    except Terminated as end:
+        print(f"{prog}: ended by {end.signal.name}.", file=sys.stderr)
+        return 128 + end.signal
     except KeyboardInterrupt:
         print(f"{prog}: interrupted.", file=sys.stderr)
         return 130
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was told to end, which cleans up as Ctrl-C does."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self.signal = number
+
+
+@contextlib.contextmanager
+def signals_raise() -> Iterator[None]:
+    """Inside the block, the signals that end a process raise `Terminated`; a second one ends it at once.
+
+    Signals that the process was started to ignore, as by nohup, stay ignored.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated(signal.Signals(number))
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # the only one that may
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

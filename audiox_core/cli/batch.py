@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AudioXError
 from ..lengths import latent_frames
+from ..progress import Progress, no_progress
 from . import generate, memory
 from .manifest import Failure, Item, read_manifest
 from .progress import Bar
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     plan: list[Any] = list(plan_batches(args, model.checkpoint, size)) if state.is_main_process else [None] * 3
     broadcast_object_list(plan)
     batches, skipped, refused = plan
+    if state.is_main_process:
+        generate.prepare_folders([(item.out, item.request) for batch in batches for item in batch])
     # Neighbours are equally long, so dealing them in turn gives every process as much to do.
     mine = batches[state.process_index :: state.num_processes]
     if state.num_processes > 1:
@@ -157,7 +160,7 @@ def generate_all(model: AudioX, batches: Sequence[Batch], bar: Bar | None) -> li
                 bar("batch", done, total)
             batch = queue.popleft()
             try:
-                generate_batch(model, batch)
+                generate_batch(model, batch, bar.inner if bar else no_progress)
             except (AudioXError, OSError, torch.cuda.OutOfMemoryError) as error:
                 if len(batch) > 1:
                     retries = [[item] for item in batch if not item.done()]
@@ -171,36 +174,44 @@ def generate_all(model: AudioX, batches: Sequence[Batch], bar: Bar | None) -> li
     return failures
 
 
-def generate_batch(model: AudioX, batch: Batch) -> None:
+def generate_batch(model: AudioX, batch: Batch, progress: Progress = no_progress) -> None:
     """Generate and write the sounds of a batch."""
-    for item, sound in zip(batch, sounds_of(model, batch), strict=True):
+    for item, sound in zip(batch, sounds_of(model, batch, progress), strict=True):
         with item.recorded():
             generate.write(item.out, sound, item.request)
 
 
-def sounds_of(model: AudioX, batch: Batch) -> Iterable[Tensor]:
+def sounds_of(model: AudioX, batch: Batch, progress: Progress) -> Iterable[Tensor]:
     """The sounds (2, samples) of a batch in its order."""
     from ..pipeline import request_settings
 
     request = batch[0].request
     if request.edit:
-        return model.run(request)
-    prompts = [model.request_prompt(item.request) for item in batch]
+        return model.run(request, progress)
+    prompts = [model.request_prompt(item.request, progress) for item in batch]
     latents = model.sample(
         prompts,
         request_settings(model.checkpoint, request),
         [item.request.seed for item in batch],
         seconds=request.seconds,
         loop=request.loop,
+        progress=progress,
     )
-    return decode_each(model, latents, batch)
+    return decode_each(model, latents, batch, progress)
 
 
-def decode_each(model: AudioX, latents: Tensor, batch: Batch) -> Iterator[Tensor]:
+def decode_each(model: AudioX, latents: Tensor, batch: Batch, progress: Progress) -> Iterator[Tensor]:
     """The sounds of latents, one after the other, so that each is written before the next is decoded."""
     for latent, item in zip(latents, batch, strict=True):
         request = item.request
-        yield model.decode(latent[None], seconds=request.seconds, loop=request.loop, normalize=request.normalize)[0]
+        sounds = model.decode(
+            latent[None],
+            seconds=request.seconds,
+            loop=request.loop,
+            normalize=request.normalize,
+            progress=progress,
+        )
+        yield sounds[0]
 
 
 def report(folder: Path, done: int, skipped: int, failures: Sequence[Failure]) -> None:

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
             synchformer=options.synchformer,
             text_encoder=options.text_encoder,
             without=options.without or (),
-            progress=lambda done, total: bar("convert", done >> 20, total >> 20),
+            progress=bar,
         )
     parts = [part for part in checkpoint.parts if part not in (options.without or ())]
     size = options.output.stat().st_size

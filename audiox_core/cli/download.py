@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AudioXError
 from ..release.files import RELEASES, Release, default_folder, gigabytes
-from .progress import Bar
+from .progress import MB, Bar
 
 if TYPE_CHECKING:
     from ..release.download import Progress, Remote
 
-MB = 2**20
 Result = TypeVar("Result")
 
 
@@ -89,12 +88,12 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> None:
 
 
 def _with_bar(step: Callable[[Remote, Path, Progress], Result], remote: Remote, folder: Path) -> Result:
-    """Do something to a file, with a progress bar in MB if there are any."""
+    """Do something to a file, with a progress bar unless it is small."""
     with Bar() as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             if total >= MB:
-                bar(stage, done // MB, total // MB)
+                bar(stage, done, total)
 
         return step(remote, folder, progress)
 
@@ -113,7 +112,7 @@ def _convert(release: Release, folder: Path, converted: Path) -> None:
             dtype=torch.bfloat16,
             vae_dtype=torch.float32,
             variant=release.variant,
-            progress=lambda done, total: bar("convert", done // MB, total // MB),
+            progress=bar,
         )
     copy = open_checkpoint(converted)
     if copy.variant != release.variant or not set(original.parts) <= set(copy.parts):

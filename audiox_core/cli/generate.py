@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..demo import DEFAULT, NAMES, demo_path
+from ..disk import check_free, remove_leftovers
 from ..errors import AudioXError
-from ..lengths import SAMPLE_RATE, latent_frames
+from ..lengths import SAMPLE_RATE, latent_frames, samples_from_seconds
 from ..media.modes import MixMode
 from ..release.variants import SAMPLERS, VARIANTS
 from ..request import Request, parse_range
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 SOUND_SUFFIXES = (".wav", ".flac")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
+WAV_BYTES = 8
+"""Bytes of a stereo sample in a .wav, which holds 32-bit floats."""
+
 SUFFIXES = ", ".join((*SOUND_SUFFIXES, *VIDEO_SUFFIXES))
 
 DEFAULTS = {field.name: field.default for field in fields(Request) if field.default is not MISSING}
@@ -115,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
     if request.loudness is not None:
         check_target(request.loudness)
     request = request.with_length()
+    prepare_folders([(path, request) for path in outputs])
     model = open_model(args, lambda checkpoint: workload(checkpoint, request))
     watch = MemoryWatch(model.device)
     model.stage = watch.stage
@@ -197,6 +202,24 @@ def output_paths(name: str, request: Request) -> list[Path]:
     if request.batch == 1:
         return [out]
     return [out.with_stem(f"{out.stem}_{seed}") for seed in request.seeds]
+
+
+def prepare_folders(outputs: Sequence[tuple[Path, Request]]) -> None:
+    """Remove what killed runs have left in the folders of sounds, and make sure that the sounds will fit.
+
+    Only the size of .wav files is known before they are written.
+
+    Raises:
+        AudioXError: the disk is too small.
+    """
+    for folder in {path.parent for path, _ in outputs}:
+        remove_leftovers(folder)
+    sizes: dict[Path, int] = {}
+    for path, request in outputs:
+        if path.suffix.lower() == ".wav":
+            sizes[path.parent] = sizes.get(path.parent, 0) + samples_from_seconds(request.seconds) * WAV_BYTES
+    for folder, size in sizes.items():
+        check_free(folder, size, "give another folder with --out")
 
 
 def write(path: Path, sound: Tensor, request: Request) -> None:

@@ -4,7 +4,6 @@ import errno
 import io
 import math
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -19,6 +18,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from ..disk import temporary_path
 from ..errors import AudioXError
 
 Source = str | os.PathLike | BinaryIO
@@ -201,9 +201,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     check_file_name(path.name)
     if not path.parent.is_dir():
         raise AudioXError(f"There is no folder {str(path.parent)!r} to write {path.name!r} into; create it first.")
-    ending = f".{uuid.uuid4().hex}{path.suffix}"
-    stem = os.fsencode(path.stem)[: LONGEST_NAME - 1 - len(os.fsencode(ending))].decode(errors="ignore")
-    temporary = path.with_name(f".{stem}{ending}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from ..progress import Report, no_report
+
 CPU_TILE_SIZE = 2**20
 """Numbers in the widest tensor of a tile on a CPU: small enough for the cache, large enough for the kernels."""
 
@@ -19,16 +21,20 @@ def run_tiled(
     margin: int,
     up: int = 1,
     down: int = 1,
+    report: Report = no_report,
 ) -> torch.Tensor:
     """function(x), computed tile by tile along the last axis.
 
     `function` maps length n to n * up // down and looks at most `margin` positions to either side. `tile` and
-    `margin` are positions of x and are rounded up to multiples of `down`.
+    `margin` are positions of x and are rounded up to multiples of `down`. report(positions of x) is called after each
+    tile.
     """
     tile, margin = (-(-n // down) * down for n in (tile, margin))
     length = x.shape[-1]
     if length <= tile + margin:
-        return function(x)
+        out = function(x)
+        report(length)
+        return out
     out = x.new_empty(0)  # until the first tile tells its width and type
     for start in range(0, length, tile):
         stop = min(start + tile, length)
@@ -40,7 +46,16 @@ def run_tiled(
         first = start * up // down
         out[..., first : first + y.shape[-1]] = y
         del y  # a view of a whole tile, which must be gone before the next one is computed
+        report(stop - start)
     return out
+
+
+def tile_share(length: int, tile: int, margin: int) -> float:
+    """The share of the positions that `run_tiled` computes which are kept: the rest are margins, computed twice."""
+    if length <= tile + margin:
+        return 1.0
+    computed = sum(min(length, start + tile + margin) - max(0, start - margin) for start in range(0, length, tile))
+    return length / computed
 
 
 def default_tile_size(device: torch.device) -> int:

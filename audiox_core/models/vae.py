@@ -18,9 +18,10 @@ from torch import nn
 
 from ..errors import AudioXError
 from ..lengths import LATENT_FRAMES, PROMPT_SAMPLES
+from ..progress import Report, no_report
 from .operations import Device, FactoryKwargs, Operations
 from .shapes import LATENT_CHANNELS
-from .tiling import default_tile_size, run_tiled, tile_positions
+from .tiling import default_tile_size, run_tiled, tile_positions, tile_share
 
 DILATIONS = (1, 3, 9)
 """Dilations of the three residual units in a block."""
@@ -201,14 +202,19 @@ class Encoder(nn.Module):
             ]
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, report: Report = no_report) -> torch.Tensor:
+        """report(amount): of the latent frames, as `OobleckVAE.decode` counts them."""
         first, *blocks, snake, last = self.layers
         tile_size = self.tile_size or default_tile_size(x.device)
+        per_latent = math.prod(self.strides)
         for index, (block, width, stride) in enumerate(zip(blocks, self.inputs, self.strides, strict=True)):
             margin = UNITS_REACH + 3 * stride // 2
             if index == 0:  # the first convolution shares the first block's tiles: its output is the largest
                 block, margin = nn.Sequential(first, block), margin + UNIT_KERNEL // 2
-            x = run_tiled(block, x, tile=tile_positions(x.shape[0], width, tile_size), margin=margin, down=stride)
+            tile = tile_positions(x.shape[0], width, tile_size)
+            counted = _counted_as(report, x.shape[0] / per_latent / len(self.strides))
+            x = run_tiled(block, x, tile=tile, margin=margin, down=stride, report=counted)
+            per_latent //= stride
         return last(snake(x))
 
 
@@ -232,18 +238,25 @@ class Decoder(nn.Module):
             ]
         )
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, report: Report = no_report) -> torch.Tensor:
+        """report(amount): see `OobleckVAE.decode`."""
         first, *blocks, snake, last = self.layers
         tile_size = self.tile_size or default_tile_size(z.device)
-        x = first(z)
+        x, per_latent = first(z), 1
         for index, (block, width, stride) in enumerate(zip(blocks, self.outputs, self.strides, strict=True)):
             margin = UNITS_REACH // stride + 2
             if index == len(blocks) - 1:  # the last convolution shares the last block's tiles, see Encoder
                 block, margin = nn.Sequential(block, snake, last), margin + UNIT_KERNEL // 2
-            x = run_tiled(
-                block, x, tile=tile_positions(x.shape[0], width * stride, tile_size), margin=margin, up=stride
-            )
+            tile = tile_positions(x.shape[0], width * stride, tile_size)
+            counted = _counted_as(report, x.shape[0] / per_latent / len(self.strides))
+            x = run_tiled(block, x, tile=tile, margin=margin, up=stride, report=counted)
+            per_latent *= stride
         return x
+
+
+def _counted_as(report: Report, share: float) -> Report:
+    """A report whose amounts count as a share of themselves."""
+    return lambda amount: report(amount * share)
 
 
 class OobleckVAE(nn.Module):
@@ -267,15 +280,16 @@ class OobleckVAE(nn.Module):
         self.encoder.tile_size = self.decoder.tile_size = tile_size
 
     @torch.no_grad()
-    def encode_statistics(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode_statistics(self, audio: torch.Tensor, report: Report = no_report) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the latent, each (B, latent_channels, L // 2048).
 
         audio: (B, audio_channels, L) in -1..1. AudioXError for other channels or less sound than a latent frame.
+        report(amount): see `decode`; the amounts add up to B * L / 2048.
         """
-        mean, scale = self.encode_raw(audio).chunk(2, dim=1)
+        mean, scale = self.encode_raw(audio, report).chunk(2, dim=1)
         return mean, F.softplus(scale) + 1e-4
 
-    def encode_raw(self, audio: torch.Tensor) -> torch.Tensor:
+    def encode_raw(self, audio: torch.Tensor, report: Report = no_report) -> torch.Tensor:
         """Output of the encoder, (B, 2 * latent_channels, L // 2048): means, then scales before the softplus."""
         if audio.ndim != 3 or audio.shape[1] != self.sizes.audio_channels:
             raise AudioXError(
@@ -288,18 +302,23 @@ class OobleckVAE(nn.Module):
             )
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.reach_latents
         if audio.shape[2] <= LATENT_FRAMES * per_latent:
-            return self.encoder(audio)
+            return self.encoder(audio, report)
         # Long sound goes through all layers tile by tile: what lies between the blocks is large.
-        tile = (LATENT_FRAMES - 2 * reach) * per_latent
-        return run_tiled(self.encoder, audio, tile=tile, margin=reach * per_latent, down=per_latent)
+        tile, margin = (LATENT_FRAMES - 2 * reach) * per_latent, reach * per_latent
+        counted = _counted_as(report, tile_share(audio.shape[2], tile, margin))
+        return run_tiled(lambda x: self.encoder(x, counted), audio, tile=tile, margin=margin, down=per_latent)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """The latent's mean, (B, latent_channels, L // 2048)."""
         return self.encode_statistics(audio)[0]
 
     @torch.no_grad()
-    def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """(B, latent_channels, T) -> sound (B, audio_channels, 2048 T), not clipped."""
+    def decode(self, latent: torch.Tensor, report: Report = no_report) -> torch.Tensor:
+        """(B, latent_channels, T) -> sound (B, audio_channels, 2048 T), not clipped.
+
+        report(amount) is called after each tile, and may raise to stop. The amounts add up to B * T: each block of
+        layers counts as an equal share of every frame, which is about what it costs.
+        """
         if latent.ndim != 3 or latent.shape[1] != self.sizes.latent_channels:
             raise AudioXError(
                 f"The VAE decodes latents of shape (batch, {self.sizes.latent_channels}, frames), "
@@ -307,8 +326,10 @@ class OobleckVAE(nn.Module):
             )
         per_latent, reach = self.sizes.samples_per_latent, self.sizes.decode_reach
         if latent.shape[2] <= LATENT_FRAMES:
-            return self.decoder(latent)
-        return run_tiled(self.decoder, latent, tile=LATENT_FRAMES - 2 * reach, margin=reach, up=per_latent)
+            return self.decoder(latent, report)
+        tile = LATENT_FRAMES - 2 * reach
+        counted = _counted_as(report, tile_share(latent.shape[2], tile, reach))
+        return run_tiled(lambda z: self.decoder(z, counted), latent, tile=tile, margin=reach, up=per_latent)
 
 
 def silence_statistics(vae: OobleckVAE, samples: int = PROMPT_SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:

@@ -211,6 +211,7 @@ def checksum(path: Path, like: str, progress: Progress) -> str:
     if kind == "git":
         digest = hashlib.sha1(f"blob {total}\0".encode(), usedforsecurity=False)
     done = 0
+    progress("check", 0, total)
     with path.open("rb") as file:
         while chunk := file.read(1 << 24):
             digest.update(chunk)

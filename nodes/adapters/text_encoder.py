@@ -53,7 +53,7 @@ def t5_model_class(sizes: T5Sizes) -> type[comfy.sd1_clip.SD1ClipModel]:
                 model_options=model_options or {},
             )
 
-    class Model(comfy.sd1_clip.SD1ClipModel):
+    class AudioXT5(comfy.sd1_clip.SD1ClipModel):  # the name that ComfyUI's log shows
         def __init__(
             self,
             device: str | torch.device = "cpu",
@@ -64,7 +64,7 @@ def t5_model_class(sizes: T5Sizes) -> type[comfy.sd1_clip.SD1ClipModel]:
                 device=device, dtype=dtype, model_options=model_options or {}, name="t5base", clip_model=Encoder
             )
 
-    return Model
+    return AudioXT5
 
 
 def t5_tokenizer_class(tokenizer_json: bytes) -> type[comfy.sd1_clip.SD1Tokenizer]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.ldm.audio.autoencoder
 import comfy.model_management
 import comfy.model_patcher
@@ -9,10 +11,13 @@ import comfy.ops
 import comfy.sd
 import torch
 
+from ...audiox_core.lengths import SAMPLES_PER_LATENT
 from ...audiox_core.memory import activations
 from ...audiox_core.models.conditioners import AudioSizes, FrameAudioSizes, MelAudioSizes
 from ...audiox_core.models.tiling import default_tile_size
 from ...audiox_core.models.vae import OobleckVAE, VAESizes
+from ...audiox_core.progress import Counter
+from .progress import node_progress
 
 
 class AudioXVAE(comfy.sd.VAE):
@@ -52,9 +57,15 @@ class AudioXVAE(comfy.sd.VAE):
         self.size = None
         self.model_size()
 
+    def decode(self, samples_in: torch.Tensor, vae_options: dict[str, Any] | None = None) -> torch.Tensor:
+        """As core decodes, with progress."""
+        counter = Counter(node_progress(), "decode", samples_in.shape[0] * samples_in.shape[-1])
+        return super().decode(samples_in, vae_options={**(vae_options or {}), "report": counter})
+
     def encode_statistics(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and deviation, each (B, 64, L // 2048), of audio (B, 2, L) at 44.1 kHz."""
+        counter = Counter(node_progress(), "audio", len(audio) * (audio.shape[-1] // SAMPLES_PER_LATENT))
         required = len(audio) * self.memory_used_encode(audio.shape, self.vae_dtype)
         comfy.model_management.load_models_gpu([self.patcher], memory_required=required)
-        mean, std = self.first_stage_model.encode_statistics(audio.to(self.device, self.vae_dtype))
+        mean, std = self.first_stage_model.encode_statistics(audio.to(self.device, self.vae_dtype), counter)
         return mean.to(self.output_device), std.to(self.output_device)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import comfy.clip_vision
@@ -21,7 +24,9 @@ from ...audiox_core.memory import activations
 from ...audiox_core.models.encoders import CLIP_BATCH, ClipSizes, normalise_clip
 from ...audiox_core.models.onednn import with_onednn
 from ...audiox_core.models.synchformer import Synchformer, encode, segments_at_once
+from ...audiox_core.release.components import CLIP_VISION, SYNCHFORMER
 from .network import comfy_attention
+from .progress import node_progress
 
 
 def clip_config(sizes: ClipSizes) -> dict[str, Any]:
@@ -56,31 +61,69 @@ def load_clip_vision(sizes: ClipSizes, state_dict: dict) -> comfy.clip_vision.Cl
     return model
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file, None where it is gone."""
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
 class VideoEncoder:
-    """The encoders of Encode Video Prompt: CLIP, and Synchformer if the model has it, each with its own patcher."""
+    """The encoders of Encode Video Prompt: CLIP, and Synchformer if the model has it, each with its own patcher.
+
+    Their weights are read when the first video is encoded: most graphs have none.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
+        """checkpoint: has the encoders, see `Checkpoint.video_encoders`."""
+        self.checkpoint = checkpoint
         self.sizes = [checkpoint.sizes[name] for name in checkpoint.video_encoders()]
-        self.clip = load_clip_vision(self.sizes[0], checkpoint.state_dict("clip_vision"))
-        self.sync: Synchformer | None = None
-        if "synchformer" in checkpoint.video_encoders():
-            self.load_sync(checkpoint)
-
-    def load_sync(self, checkpoint: Checkpoint) -> None:
-        management = comfy.model_management
         # Synchformer is heavy (12 TFLOP for 10 s), so it runs where the transformer does, not where text is encoded.
-        self.load_device = management.get_torch_device()
-        offload_device = management.text_encoder_offload_device()
+        self.load_device = comfy.model_management.get_torch_device()
+        self.opened = {path: stamp(path) for path in self._files()}
+
+    @cached_property
+    def clip(self) -> comfy.clip_vision.ClipVisionModel:
+        """The CLIP vision tower."""
+        return load_clip_vision(self.sizes[0], self._state_dict(CLIP_VISION))
+
+    @cached_property
+    def sync(self) -> Synchformer | None:
+        """Synchformer, None where the model does without."""
+        if SYNCHFORMER not in self.checkpoint.video_encoders():
+            return None
+        management = comfy.model_management
         dtype = management.text_encoder_dtype(self.load_device)
-        sizes = checkpoint.sizes["synchformer"]
+        sizes = self.checkpoint.sizes[SYNCHFORMER]
         sync = Synchformer(sizes, comfy.ops.manual_cast, dtype=dtype, device="meta", attention=comfy_attention())
-        sync.load_state_dict(checkpoint.state_dict("synchformer", dtype), assign=True)
-        sync.to(offload_device).eval().requires_grad_(False)
+        sync.load_state_dict(self._state_dict(SYNCHFORMER, dtype), assign=True)
+        sync.to(management.text_encoder_offload_device()).eval().requires_grad_(False)
         management.archive_model_dtypes(sync)
-        self.sync = sync
-        self.sync_patcher = comfy.model_patcher.CoreModelPatcher(
-            sync, load_device=self.load_device, offload_device=offload_device
+        return sync
+
+    @cached_property
+    def sync_patcher(self) -> comfy.model_patcher.ModelPatcher:
+        """Synchformer's patcher."""
+        return comfy.model_patcher.CoreModelPatcher(
+            self.sync,
+            load_device=self.load_device,
+            offload_device=comfy.model_management.text_encoder_offload_device(),
         )
+
+    def _files(self) -> set[Path]:
+        sources = [self.checkpoint.sources[name].values() for name in self.checkpoint.video_encoders()]
+        return {source.file.path for source in itertools.chain(*sources)}
+
+    def _state_dict(self, part: str, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+        """The weights of an encoder, from files that must be those that Load AudioX has opened."""
+        for path, before in self.opened.items():
+            if stamp(path) != before:
+                raise AudioXError(
+                    f"Choose the checkpoint in Load AudioX again: {path}, which holds the video encoders, was changed, "
+                    "moved or deleted after it was loaded."
+                )
+        return self.checkpoint.state_dict(part, dtype, node_progress())
 
     def requests(self) -> tuple[FrameRequest, ...]:
         """The frames to read of a video, for CLIP and for Synchformer if there is one."""
@@ -90,19 +133,23 @@ class VideoEncoder:
         self, clip_frames: torch.Tensor, sync_frames: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """CLIP tokens (1, N * tokens, W), sync features (1, 240, W) or None, of uint8 frames (N, 3, size, size)."""
+        clip, sync = self.clip, None if sync_frames is None else self.sync  # reads them, each with a bar of its own
         bar = comfy.utils.ProgressBar(len(clip_frames) + (0 if sync_frames is None else len(sync_frames)))
-        tokens = self.encode_clip(clip_frames, bar)
-        if self.sync is None or sync_frames is None:
+        bar.update_absolute(0)
+        tokens = self.encode_clip(clip, clip_frames, bar)
+        if sync is None or sync_frames is None:
             return tokens, None
-        return tokens, self.encode_sync(self.sync, sync_frames, bar)
+        return tokens, self.encode_sync(sync, sync_frames, bar)
 
-    def encode_clip(self, frames: torch.Tensor, bar: comfy.utils.ProgressBar) -> torch.Tensor:
+    def encode_clip(
+        self, clip: comfy.clip_vision.ClipVisionModel, frames: torch.Tensor, bar: comfy.utils.ProgressBar
+    ) -> torch.Tensor:
         required = activations.clip(self.sizes[0], torch.float32.itemsize)
-        comfy.model_management.load_models_gpu([self.clip.patcher], memory_required=required)
-        hidden_states = with_onednn(lambda pixels: self.clip.model(pixel_values=pixels)[0])
+        comfy.model_management.load_models_gpu([clip.patcher], memory_required=required)
+        hidden_states = with_onednn(lambda pixels: clip.model(pixel_values=pixels)[0])
         out = []
         for batch in frames.split(CLIP_BATCH):
-            pixels = normalise_clip(batch.to(self.clip.load_device))
+            pixels = normalise_clip(batch.to(clip.load_device))
             out.append(hidden_states(pixels).to(comfy.model_management.intermediate_device()))
             bar.update(len(batch))
         return torch.cat(out).flatten(0, 1)[None].float()

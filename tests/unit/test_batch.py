@@ -369,6 +369,6 @@ def test_the_bar_tells_rate_and_time_left(monkeypatch):
         now[0] += 75
         bar("batch", 50, 4000)
     first, second = terminal.getvalue().rstrip("\n").split("\r")[1:]
-    assert first.rstrip().endswith("0/4000 0:00")
-    assert second.rstrip().endswith("50/4000 1:15 0.667/s, 1:38:45 left")
+    assert first.rstrip().endswith("0/4000 sounds 0:00")
+    assert second.rstrip().endswith("50/4000 sounds 1:15 0.667/s, 1:38:45 left")
     assert len(first) == len(second) == progress.LINE

@@ -1,18 +1,23 @@
 """Converting and inspecting, as a library and from the command line."""
 
+import errno
 import hashlib
 import json
+import os
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from audiox_core.checkpoint import open_checkpoint
+from audiox_core import disk
+from audiox_core.checkpoint import open_checkpoint, verify
 from audiox_core.checkpoint import reader as reader_module
-from audiox_core.checkpoint.convert import LICENCE, convert, sha256
+from audiox_core.checkpoint.convert import LICENCE, convert, recorded_sha256, sha256
 from audiox_core.checkpoint.inspect import inspect
 from audiox_core.checkpoint.writer import Entry, write_safetensors
 from audiox_core.cli import main
@@ -145,8 +150,9 @@ def test_neither_the_source_nor_a_half_written_file_is_left_behind(tmp_path, sma
         convert(copy, tmp_path / "out.safetensors", without=("network",))
     (tmp_path / "out.safetensors").write_bytes(b"precious")
 
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "convert" and done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         convert(copy, tmp_path / "out.safetensors", progress=stop)
@@ -175,10 +181,65 @@ def test_a_weight_too_large_for_fp16_is_refused(tmp_path, small_model_dir):
     convert(tmp_path / "turbo.ckpt", tmp_path / "out.safetensors", dtype=torch.bfloat16)
 
 
-def test_progress_ends_at_the_whole(tmp_path, converted):
-    seen = []
-    convert(converted, tmp_path / "out.safetensors", progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen) and seen[-1][0] == seen[-1][1] > 1e6
+def test_progress_shows_from_the_first_byte_what_is_read_and_written(tmp_path, small_model_dir):
+    seen: dict[str, list[tuple[int, int]]] = {}
+    convert(
+        small_model_dir,
+        tmp_path / "out.safetensors",
+        progress=lambda stage, done, total: seen.setdefault(stage, []).append((done, total)),
+    )
+    assert list(seen) == ["compare", "hash", "convert"]
+    for counts in seen.values():
+        assert counts == sorted(counts) and counts[0][0] == 0 and counts[-1][0] == counts[-1][1] > 1e5
+    assert seen["hash"][0][1] == sum(path.stat().st_size for path in small_model_dir.rglob("*.*") if is_read(path))
+
+
+def is_read(path: Path) -> bool:
+    return path.suffix in (".ckpt", ".pth", ".safetensors") or path.name == "tokenizer.json"
+
+
+def test_checksums_that_download_has_recorded_are_not_computed_again(tmp_path, small_model_dir):
+    folder = shutil.copytree(small_model_dir, tmp_path / "model")
+    size = (folder / MODEL).stat().st_size
+    record = {"files": {MODEL: {"bytes": size, "checksum": "sha256:" + "ab" * 32}}}
+    (folder / "download.json").write_text(json.dumps(record))
+    assert recorded_sha256(folder / MODEL) == "ab" * 32
+    hashed = []
+    convert(
+        folder,
+        tmp_path / "out.safetensors",
+        progress=lambda stage, done, total: hashed.append(total) if stage == "hash" else None,
+    )
+    assert hashed[0] + size == sum(path.stat().st_size for path in folder.rglob("*.*") if is_read(path))
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        sources = {source["name"]: source for source in json.loads(file.metadata()["audiox.sources"])}
+    assert sources["audiox_turbo.ckpt"]["sha256"] == "ab" * 32
+    assert sources["vae.ckpt"]["sha256"] == sha256(folder / VAE)
+    assert recorded_sha256(folder / VAE) is None
+    later = (folder / "download.json").stat().st_mtime + 5
+    os.utime(folder / MODEL, (later, later))  # written to after the download
+    assert recorded_sha256(folder / MODEL) is None
+
+
+def test_a_disk_that_is_too_small_is_found_before_anything_is_read(tmp_path, small_model_dir, monkeypatch):
+    def touch(self, name):
+        raise AssertionError(f"{name} was read")
+
+    monkeypatch.setattr(reader_module.OpenTensors, "read", touch)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
+    with pytest.raises(AudioXError, match=r"out\.safetensors needs \d+ MB, but only 1 MB are free there"):
+        convert(small_model_dir, tmp_path / "out.safetensors", progress=lambda *call: pytest.fail(str(call)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_becomes_full_is_one_sentence(tmp_path):
+    def full() -> torch.Tensor:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    entry = Entry("a", (2,), torch.float32, full, lambda _: None)
+    with pytest.raises(AudioXError, match=r"became full while .*a\.safetensors was written, which needs"):
+        write_safetensors(tmp_path / "a.safetensors", [entry], {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_writer_refuses_what_was_not_announced(tmp_path):
@@ -271,9 +332,79 @@ def test_inspect_describes_what_is_no_model(small_model_dir, name, part, problem
 def test_inspect_prints_for_people_and_for_programs(small_model_dir, capsys, tmp_path):
     assert main(["inspect", str(small_model_dir)]) == 0
     table = capsys.readouterr().out
-    assert "Usable: AudioX-Turbo, according to the file name" in table and "synchformer" in table
+    assert "Usable: AudioX-Turbo, according to the file name" in table
+    assert re.search(r"Synchformer +\d+ kB +float32 +.*synchformer_state_dict\.pth", table)
+    assert re.search(r"diffusion model +\d+ MB +float32 +.*audiox_turbo\.ckpt", table)
+    assert "Sizes(" not in table and "{" not in table and "Missing" not in table
     assert main(["inspect", str(small_model_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["usable"] is True
     (tmp_path / "x.ckpt").write_bytes(b"rubbish")
     assert main(["inspect", str(tmp_path / "x.ckpt")]) == 0
     assert "Not usable as a model" in capsys.readouterr().out
+
+
+def test_inspect_says_what_is_missing_and_how_to_add_it(tmp_path, small_model_dir, capsys):
+    folder = shutil.copytree(small_model_dir, tmp_path / "AudioX-Turbo")
+    shutil.rmtree(folder / "t5-base")
+    assert main(["inspect", str(folder)]) == 0
+    [t5, tokenizer] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Missing: ")]
+    assert t5.startswith("Missing: T5 text encoder; without it no text can be used. To add it, put t5-base")
+    assert "tokenizer" in tokenizer
+
+
+def test_inspect_tells_where_a_converted_file_comes_from(half, capsys):
+    assert main(["inspect", str(half)]) == 0
+    table = capsys.readouterr().out
+    assert re.search(r"small\.safetensors was converted from audiox_turbo\.ckpt \(\d+ MB\), ", table)
+    assert f"Licence of small.safetensors: {LICENCE}" in table and "sha256" not in table
+
+
+# inspect --verify
+
+
+def test_whole_files_pass(small_model_dir, half, capsys):
+    for path in (small_model_dir, half):
+        assert main(["inspect", str(path), "--verify"]) == 0
+        printed = capsys.readouterr()
+        assert "no damage found" in printed.out and "hash: 0/" in printed.err and "verify: 0/" in printed.err
+
+
+def test_released_files_are_known_by_their_checksum(tmp_path, small_model_dir, capsys, monkeypatch):
+    path = shutil.copy(small_model_dir / VAE, tmp_path / "vae.ckpt")
+    monkeypatch.setitem(verify.RELEASED, path.stat().st_size, sha256(path))
+    assert main(["inspect", str(path), "--verify", "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)["verified"]
+    assert found["sha256"] == found["expected_sha256"] == sha256(path) and not found["problems"]
+    assert main(["inspect", str(path), "--verify"]) == 0
+    assert "right, bit by bit" in capsys.readouterr().out
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert main(["inspect", str(path), "--verify"]) == 1
+    printed = capsys.readouterr().out
+    assert "its checksum is not that of the released file; damaged: the archive's own checksum fails for" in printed
+    assert "Get this file again." in printed
+
+
+def test_synchformer_is_known():
+    assert verify.RELEASED[950_058_171] == "8aff082f2df5c3bc52759db0c865c7ee772ae6400b860d1b7e90413f2defb67c"
+    assert len(verify.RELEASED) == 3  # and T5's two files
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "nothing but zeros over a long stretch of"), (float("nan"), "not finite (NaN or infinite) in")],
+)
+def test_damaged_weights_are_found(tmp_path, half, value, said, capsys):
+    tensors = load_file(half)
+    name = max(tensors, key=lambda name: tensors[name].numel())
+    tensors[name].view(-1)[verify.BLOCK : 2 * verify.BLOCK] = value
+    save_file(tensors, tmp_path / "turbo.safetensors")
+    assert main(["inspect", str(tmp_path / "turbo.safetensors"), "--verify"]) == 1
+    assert f"{said} {name}. Get this file again." in capsys.readouterr().out
+
+
+def test_what_cannot_be_opened_is_verified_too(tmp_path, capsys):
+    (tmp_path / "x.ckpt").write_bytes(b"rubbish")
+    assert main(["inspect", str(tmp_path / "x.ckpt"), "--verify"]) == 1
+    assert "is not a checkpoint" in capsys.readouterr().out

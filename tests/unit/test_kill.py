@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audiox_core.disk import remove_leftovers
 from devtools.paths import ROOT
 
 pytestmark = [
@@ -48,12 +49,15 @@ def test_a_killed_run_leaves_the_old_file(stage, tmp_path):
     assert run(stage, signal.SIGKILL, out) == -signal.SIGKILL
     assert out.read_bytes() == b"the sound of the run before"
     others = [path.name for path in tmp_path.iterdir() if path != out]
-    assert all(name.startswith(".") for name in others) and len(others) <= (stage == "replace")
+    assert all(name.startswith(".audiox-") for name in others) and len(others) <= (stage == "replace")
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [out]
 
 
-def test_an_interrupted_run_leaves_nothing_but_the_old_file(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_nothing_but_the_old_file(number, code, tmp_path):
     out = tmp_path / "sound.wav"
     out.write_bytes(b"the sound of the run before")
-    assert run("replace", signal.SIGINT, out) == 130
+    assert run("replace", number, out) == code
     assert [path.name for path in tmp_path.iterdir()] == ["sound.wav"]
     assert out.read_bytes() == b"the sound of the run before"

@@ -1,5 +1,6 @@
 """The library's front door: open, prompt, generate, edit, and a request that says the same as plain values."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -117,8 +118,36 @@ def test_progress_and_stages_are_reported(turbo):
         turbo.generate("a tone", seconds=1, progress=lambda *call: calls.append(call))
     finally:
         del turbo.stage
-    assert calls == [("sample", done, 4) for done in range(1, 5)]
+    assert [stage for stage in stages_of(calls) if stage != "load"] == ["text", "sample", "decode"]
+    assert [call for call in calls if call[0] == "sample"] == [("sample", done, 4) for done in range(5)]
+    assert_each_stage_begins_and_ends(calls)
     assert stages == ["encode", "sample", "decode"]
+
+
+def stages_of(calls):
+    return [stage for stage, _ in itertools.groupby(calls, lambda call: call[0])]
+
+
+def assert_each_stage_begins_and_ends(calls):
+    for stage in {call[0] for call in calls}:
+        counts = [(done, total) for name, done, total in calls if name == stage]
+        assert counts[0][0] == 0 and counts[-1][0] == counts[-1][1] > 0, (stage, counts)
+
+
+def test_reading_weights_and_encoding_are_reported_too(street, clip):
+    model, calls = AudioX.open(variant="base", device="cpu", dtype=torch.float32), []
+    prompt = model.prompt("a tone", video=clip, audio=street, seconds=1, progress=lambda *call: calls.append(call))
+    assert stages_of(calls) == ["load", "video", "load", "video", "load", "text", "load", "audio"]
+    loaded = [total for stage, done, total in calls if stage == "load" and done == 0]
+    parts = ("clip_vision", "synchformer", "t5", "vae")
+    assert loaded == [model.checkpoint.stored_bytes(part) for part in parts]
+    assert_each_stage_begins_and_ends([call for call in calls if call[0] != "load"])
+    calls.clear()
+    settings = model.settings(steps=1)
+    model.generate(prompt, seconds=1, settings=settings, seeds=[0, 1], progress=lambda *call: calls.append(call))
+    assert stages_of(calls) == ["load", "sample", "decode"]
+    decoded = [done for stage, done, total in calls if stage == "decode"]
+    assert decoded == sorted(decoded) and len(decoded) > 5
 
 
 @pytest.mark.parametrize("seconds, word", [(0.0, "more than 0"), (601.0, "at most 600"), (float("nan"), "nan")])

@@ -79,6 +79,7 @@ def sample_many(
     network: another one in place of the model's own.
     """
     done = []
+    progress("sample", 0, len(prompts))
     for first in range(0, len(prompts), BATCH):
         part = slice(first, first + BATCH)
         done.append(model.sample(prompts[part], settings, seeds[part], negative, network=network))
@@ -88,6 +89,7 @@ def sample_many(
 
 def decode_many(model: AudioX, latents: Tensor, progress: Progress = no_progress) -> Iterator[np.ndarray]:
     """Sounds float32 (2, 441000) of latents, one after the other."""
+    progress("decode", 0, len(latents))
     for first in range(0, len(latents), DECODE_BATCH):
         yield from model.decode(latents[first : first + DECODE_BATCH]).numpy()
         progress("decode", min(first + DECODE_BATCH, len(latents)), len(latents))

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     check_device(options.device)
     plan = plan_of(options)
     models = {variant: model_of(variant, options) for variant in ("base", "turbo")}
-    with Bar() as bar:
+    with Bar({"sample": "sounds", "decode": "sounds", "vae": "sounds"}) as bar:
         evaluation = evaluate(models, plan, bar)
     print(report.table(evaluation.results))
     if options.json:

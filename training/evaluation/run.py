@@ -232,6 +232,7 @@ class Evaluation:
         """Held-out scenes through the autoencoder and back."""
         asked = [self.scenes[i] for i in self.some_places(self.plan.reconstructed)]
         distances, ratios, heard = [], [], []
+        self.progress("vae", 0, len(asked))
         for i, scene in enumerate(asked):
             sound, back = self.reconstructed(scene)
             heard.append(judge.hear(back, len(scene.kinds)))
