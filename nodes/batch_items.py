@@ -117,9 +117,9 @@ def items_of(latent: dict) -> tuple[BatchItem, ...]:
         if unfit < 0:
             return items
     raise AudioXError(
-        f"Sound {unfit + 1} of the latent is no longer the source sound outside the ranges to regenerate: a node has "
-        "mixed, changed or exchanged it. Connect AudioX VAE Encode and AudioX Mask Time Range without such nodes; Batch "
-        "Latents, Latent From Batch, Repeat Latent Batch and Rebatch Latents are fine."
+        f"Sound {unfit + 1} of the latent is no longer its source sound outside the ranges to regenerate: a node "
+        "has mixed, changed or exchanged it. Connect AudioX VAE Encode and AudioX Mask Time Range without such nodes; "
+        "Batch Latents, Latent From Batch, Repeat Latent Batch and Rebatch Latents are fine."
     )
 
 
@@ -134,9 +134,9 @@ def _candidates(latent: dict) -> list[tuple[BatchItem, ...]]:
     known = {*indexed, *listed}
     if any(item.ranges for item in known) or len({(item.samples, item.loop) for item in known}) > 1:
         raise AudioXError(
-            f"The latent has {count} sounds, but it is known of {len(listed or indexed)} what they are: a node has added "
-            "or removed some unseen. Use Batch Latents, Latent From Batch, Repeat Latent Batch or Rebatch Latents for "
-            "that, after any Latent Batch Seed Behavior."
+            f"The latent has {count} sounds, but says of {len(listed or indexed)} where they come from: a node has "
+            "added, removed or renumbered some. Use Batch Latents, Latent From Batch, Repeat Latent Batch or Rebatch Latents, "
+            "and no Latent Batch Seed Behavior after them."
         )
     return [(next(iter(known), BatchItem()),) * count]
 
@@ -171,17 +171,17 @@ def _is_ours(latent: dict, items: Sequence[BatchItem], mask: Tensor) -> bool:
     return all(any(torch.equal(row.cpu(), one) for one in (*ours, torch.ones(frames))) for row in mask[:, 0])
 
 
-def check_mask(latent: dict, items: Sequence[BatchItem]) -> None:
-    """AudioXError if a sampler of core has sampled the items with a mask of ours that is not theirs."""
-    mask, frames = latent.get("noise_mask"), latent["samples"].shape[-1]
+def check_mask(latent: dict) -> None:
+    """AudioXError if a sampler of core has sampled the items of a LATENT with a mask of ours that is not theirs."""
+    mask, frames, items = latent.get("noise_mask"), latent["samples"].shape[-1], _candidates(latent)[0]
     if mask is None or not _is_ours(latent, items, mask):
         return
     for i, item in enumerate(items):
         if not torch.equal(mask[i % len(mask), 0].cpu(), item.mask(frames)):
             raise AudioXError(
-                f"Sound {i + 1} of the latent was sampled with the ranges of another: core's samplers take those of the "
-                "first sound for a whole batch. Sample it with AudioX Sample, or put AudioX Mask Time Range after the "
-                "node that joins the sounds."
+                f"Sound {i + 1} of the latent was sampled with the ranges of another: core's samplers take those of "
+                "the first sound for a whole batch. Sample it with AudioX Sample, or put AudioX Mask Time Range after "
+                "the node that joins the sounds."
             )
 
 
@@ -207,14 +207,14 @@ def length_of(items: Sequence[BatchItem], frames: int, seconds: float) -> int:
     if len(lengths) > 1:
         words = ", ".join(f"{length / SAMPLE_RATE:.2f} s" for length in sorted(lengths))
         raise AudioXError(
-            f"The sounds of the latent differ in length ({words}), but an AUDIO has one: set seconds, or decode them one "
-            "by one, with Latent From Batch."
+            f"The sounds of the latent differ in length ({words}), but an AUDIO has one: set seconds, or decode them "
+            "one by one, with Latent From Batch."
         )
     for item in items:
         if item.frames not in (None, frames):
             raise AudioXError(
                 f"The latent has {frames} frames, but was made with {item.frames} for a sound of "
-                f"{(item.samples or 0) / SAMPLE_RATE:.2f} s: another node has joined or cut it. Set seconds to the length "
-                "you want; to join sounds, join the AUDIO instead."
+                f"{(item.samples or 0) / SAMPLE_RATE:.2f} s: another node has joined or cut it. Set seconds to the "
+                "length you want; to join sounds, join the AUDIO instead."
             )
     return lengths.pop()

@@ -57,7 +57,12 @@ class VAEDecode(io.ComfyNode):
     def execute(cls, vae: comfy.sd.VAE, latent: dict, seconds: float = 0.0, normalize: bool = False) -> io.NodeOutput:
         require_finite(seconds=seconds)
         samples = latent["samples"]
-        if not isinstance(samples, torch.Tensor) or samples.ndim != 3 or samples.shape[1] != vae.latent_channels or 0 in samples.shape:
+        if (
+            not isinstance(samples, torch.Tensor)
+            or samples.ndim != 3
+            or samples.shape[1] != vae.latent_channels
+            or 0 in samples.shape
+        ):
             raise AudioXError(
                 f"The latent has the shape {list(samples.shape)}, expected [batch, {vae.latent_channels}, length]: "
                 "connect the latent of AudioX Sample or of a KSampler with an AudioX model."
@@ -65,8 +70,8 @@ class VAEDecode(io.ComfyNode):
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it again.")
         started = time.perf_counter()
+        check_mask(latent)
         items = items_of(latent)
-        check_mask(latent, items)
         length = length_of(items, samples.shape[-1], seconds)
 
         def decoded(part: torch.Tensor) -> torch.Tensor:

@@ -37,7 +37,7 @@ def seconds_input(
 
 
 def require_finite(**values: float) -> None:
-    """AudioXError for an input that is NaN or infinite: core's limits let NaN through, and those of links do not exist."""
+    """AudioXError for an input that is NaN or infinite: core's limits let NaN through and do not hold for links."""
     for name, value in values.items():
         if not math.isfinite(value):
             raise AudioXError(f"Set {name} to a number: it is {value:g}.")
