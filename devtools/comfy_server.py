@@ -75,7 +75,7 @@ class ComfyServer:
     """
 
     def __init__(
-        self, tree, *, pack=None, base=None, frontend=None, arguments=(), environment=None, start_timeout=180.0
+        self, tree, *, pack=None, base=None, frontend=None, arguments=(), environment=None, start_timeout=600.0
     ):
         self.tree = Path(tree).absolute()
         self.pack = None if pack is None else Path(pack).absolute()

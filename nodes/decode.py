@@ -9,14 +9,12 @@ import torch
 from comfy_api.latest import io
 
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.lengths import samples_from_seconds, samples_of_latent
 from ..audiox_core.measure.loudness import GATE, loudness
 from ..audiox_core.media.decoding import decode_loop, decode_part
-from ..audiox_core.media.files import LATEST_SECONDS, SHORTEST_SECONDS, check_number
 from ..audiox_core.media.levels import limit_peak
-from ..audiox_core.media.splice import splice
-from .inputs import seconds_input
-from .keys import LOOP, ORIGINAL, RANGES, SECONDS, TOOK
+from .batch_items import check_mask, items_of, length_of, loop_of
+from .inputs import require_finite, seconds_input
+from .keys import TOOK
 from .messages import show_on_node
 
 
@@ -57,8 +55,14 @@ class VAEDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: comfy.sd.VAE, latent: dict, seconds: float = 0.0, normalize: bool = False) -> io.NodeOutput:
+        require_finite(seconds=seconds)
         samples = latent["samples"]
-        if samples.ndim != 3 or samples.shape[1] != vae.latent_channels or 0 in samples.shape:
+        if (
+            not isinstance(samples, torch.Tensor)
+            or samples.ndim != 3
+            or samples.shape[1] != vae.latent_channels
+            or 0 in samples.shape
+        ):
             raise AudioXError(
                 f"The latent has the shape {list(samples.shape)}, expected [batch, {vae.latent_channels}, length]: "
                 "connect the latent of AudioX Sample or of a KSampler with an AudioX model."
@@ -66,17 +70,16 @@ class VAEDecode(io.ComfyNode):
         if not torch.isfinite(samples).all():
             raise AudioXError("The latent holds values that are not finite (NaN or infinite): sample it again.")
         started = time.perf_counter()
-        requested = seconds or latent.get(SECONDS)
-        if requested:
-            check_number("length of the sound", requested, "s", low=SHORTEST_SECONDS, high=LATEST_SECONDS)
-        length = samples_from_seconds(requested) if requested else samples_of_latent(samples.shape[-1])
+        check_mask(latent)
+        items = items_of(latent)
+        length = length_of(items, samples.shape[-1], seconds)
 
         def decoded(part: torch.Tensor) -> torch.Tensor:
             return vae.decode(part).movedim(-1, 1).float()  # (B, 2, samples)
 
-        waveform = (decode_loop if latent.get(LOOP) else decode_part)(decoded, samples, length)
-        if RANGES in latent:
-            waveform = splice(waveform, latent[ORIGINAL][..., :length].to(waveform), latent[RANGES])
+        waveform = (decode_loop if loop_of(items) else decode_part)(decoded, samples, length)
+        if any(item.ranges for item in items):
+            waveform = torch.cat([item.spliced(sound) for item, sound in zip(items, waveform.split(1), strict=True)])
         waveform = limit_peak(waveform, normalize=normalize)
         levels = measured(waveform, vae.audio_sample_rate)
         show_on_node(cls.hidden.unique_id, ", ".join(f"{level:.1f}" for level in levels) + " LUFS")

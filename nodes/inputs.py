@@ -6,8 +6,11 @@ value for it, and must keep running.
 
 from __future__ import annotations
 
+import math
+
 from comfy_api.latest import io
 
+from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import LONGEST_SECONDS
 
 DAY = 86400.0
@@ -31,3 +34,10 @@ def seconds_input(
     return io.Float.Input(
         name, optional=optional, default=default, min=min, max=max, step=0.01, advanced=advanced, tooltip=tooltip
     )
+
+
+def require_finite(**values: float) -> None:
+    """AudioXError for an input that is NaN or infinite: core's limits let NaN through and do not hold for links."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise AudioXError(f"Set {name} to a number: it is {value:g}.")

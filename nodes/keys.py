@@ -19,19 +19,13 @@ PRESENT = "pooled_output"
 
 # Of a LATENT
 
-SECONDS = "audiox_seconds"
-"""Length that AudioX VAE Decode gives the sound."""
-
-ORIGINAL = "audiox_original"
-"""The source sound (B, 2, samples) of an encoded latent, for the parts that are kept."""
-
-RANGES = "audiox_ranges"
-"""(first, last) samples to regenerate; everything else comes from the source."""
+ITEMS = "audiox_items"
+"""What its rows are, as `batch_items.BatchItem`, where its `batch_index` does not say so."""
 
 # Of more than one
 
 LOOP = "audiox_loop"
-"""Whether the sound's end meets its beginning: of a LATENT, of its conditionings and of transformer_options."""
+"""Whether the sound's end meets its beginning: of the conditionings of a run and of its transformer_options."""
 
 TOOK = "audiox_took"
 """Seconds that sampling, and then decoding, took: of a LATENT and of an AUDIO."""

@@ -12,24 +12,29 @@ from comfy_api.latest import io
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.lengths import (
     CLIP_SECONDS,
-    SAMPLE_RATE,
     SAMPLES_PER_LATENT,
     check_length,
     latent_frames,
     samples_from_seconds,
 )
 from ..audiox_core.media.audio import whole_sound
-from ..audiox_core.media.splice import checked_range, pad_sound, regenerated_frames
+from ..audiox_core.media.splice import pad_sound
 from ..audiox_core.models.shapes import LATENT_CHANNELS
 from .audio_input import require_audio
-from .inputs import ANY_AUDIO, seconds_input
-from .keys import LOOP, ORIGINAL, RANGES, SECONDS
+from .batch_items import BatchItem, described, items_of, noise_mask
+from .inputs import ANY_AUDIO, require_finite, seconds_input
 
 
-def audio_latent(samples: torch.Tensor, length: int, **values: object) -> dict:
-    """A LATENT for a sound of `length` samples."""
+def audio_latent(samples: torch.Tensor, items: Sequence[BatchItem]) -> dict:
+    """A LATENT of these items."""
     ratio = {"type": "audio", "downscale_ratio_temporal": SAMPLES_PER_LATENT}
-    return {"samples": samples, **ratio, SECONDS: length / SAMPLE_RATE, **values}
+    return masked({"samples": samples, **ratio, **described(items)}, items)
+
+
+def masked(latent: dict, items: Sequence[BatchItem]) -> dict:
+    """The LATENT with the noise mask of its items."""
+    mask = noise_mask(items, latent["samples"].shape[-1])
+    return latent if mask is None else {**latent, "noise_mask": mask}
 
 
 class EmptyLatent(io.ComfyNode):
@@ -73,11 +78,12 @@ class EmptyLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, seconds: float = CLIP_SECONDS, batch_size: int = 1, loop: bool = False) -> io.NodeOutput:
+        require_finite(seconds=seconds)
         check_length(seconds)
         length, frames = samples_from_seconds(seconds), latent_frames(seconds, loop=loop)
         device = comfy.model_management.intermediate_device()
         samples = torch.zeros(batch_size, LATENT_CHANNELS, frames, device=device)
-        return io.NodeOutput(audio_latent(samples, length, **({LOOP: True} if loop else {})))
+        return io.NodeOutput(audio_latent(samples, [BatchItem(length, frames, loop)] * batch_size))
 
 
 class VAEEncode(io.ComfyNode):
@@ -111,15 +117,18 @@ class VAEEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: comfy.sd.VAE, audio: dict, before: float = 0.0, after: float = 0.0) -> io.NodeOutput:
+        require_finite(before=before, after=after)
         if not hasattr(vae, "encode_statistics"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_audio(audio)
         sound = torch.stack([whole_sound(item, audio["sample_rate"]) for item in audio["waveform"]])
         padded = pad_sound(sound, before, after)
         mean, _ = vae.encode_statistics(padded.waveform)
-        return io.NodeOutput(
-            with_ranges(audio_latent(mean, padded.samples, **{ORIGINAL: padded.original}), padded.ranges)
-        )
+        items = [
+            BatchItem(padded.samples, mean.shape[-1], source=source, encoded=encoded, ranges=padded.ranges)
+            for source, encoded in zip(padded.original, mean, strict=True)
+        ]
+        return io.NodeOutput(audio_latent(mean, items))
 
 
 class MaskRange(io.ComfyNode):
@@ -146,18 +155,8 @@ class MaskRange(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: dict, start: float, end: float) -> io.NodeOutput:
-        if ORIGINAL not in latent:
-            raise AudioXError(
-                "The latent carries no source sound to keep: connect AudioX VAE Encode, not an empty or a sampled "
-                "latent."
-            )
-        return io.NodeOutput(with_ranges(latent, [checked_range(start, end, latent[ORIGINAL].shape[-1])]))
-
-
-def with_ranges(latent: dict, ranges: Sequence[tuple[int, int]]) -> dict:
-    """A LATENT with further ranges (first, last) of samples to regenerate."""
-    ranges = [*latent.get(RANGES, []), *ranges]
-    if not ranges:
-        return latent
-    mask = regenerated_frames(ranges, latent[ORIGINAL].shape[-1], latent["samples"].shape[-1])
-    return {**latent, RANGES: ranges, "noise_mask": mask[None, None]}  # (1, 1, frames): core's own masks are pictures
+        require_finite(start=start, end=end)
+        items = [item.with_range(start, end) for item in items_of(latent)]
+        changed = masked({**latent, **described(items, latent.get("batch_index"))}, items)
+        items_of(changed)
+        return io.NodeOutput(changed)

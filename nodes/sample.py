@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -24,6 +24,8 @@ from ..audiox_core.sampling.objectives import OBJECTIVES, Objective
 from ..audiox_core.sampling.presets import PRESETS, REFERENCE, RunSettings, resolve_settings
 from ..audiox_core.sampling.windows import pad_to_windows
 from .adapters.network import AudioXModel
+from .batch_items import BatchItem, described, items_of, loop_of, mask_of
+from .inputs import require_finite
 from .keys import LOOP, PRESENT, TOOK
 
 
@@ -138,6 +140,7 @@ class Sample(io.ComfyNode):
         cfg_rescale: float = 0.0,
         video_cfg: float = 0.0,
     ) -> io.NodeOutput:
+        require_finite(cfg=cfg, denoise=denoise, cfg_rescale=cfg_rescale, video_cfg=video_cfg)
         if not isinstance(model.model, AudioXModel):
             raise AudioXError(
                 f"The model is a {type(model.model).__name__}, not AudioX: connect the MODEL of Load AudioX, or use "
@@ -156,11 +159,12 @@ class Sample(io.ComfyNode):
             guidance=model.model.audiox_guidance,
         )
         check_latent(latent)
-        samples, mask = whole(latent)
-        indices = latent.get("batch_index", range(samples.shape[0]))
+        items, frames = items_of(latent), latent["samples"].shape[-1]
+        samples, mask = whole(latent, items)
+        indices = latent.get("batch_index", range(len(items)))
         sigmas = objective.sigmas(settings.steps, denoise)
         noise = sampling.SeededNoise([(seed + i) % 2**64 for i in indices])
-        guider = guider_for(model, positive, negative, settings, objective, loop=latent.get(LOOP, False))
+        guider = guider_for(model, positive, negative, settings, objective, loop=loop_of(items))
         comfy.utils.ProgressBar(settings.steps).update_absolute(0)  # moving the model comes before the first step
         out = guider.sample(
             noise(samples),
@@ -174,30 +178,34 @@ class Sample(io.ComfyNode):
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-        out = out[..., : latent["samples"].shape[-1]].to(comfy.model_management.intermediate_device())
-        return io.NodeOutput({**latent, "samples": out, TOOK: time.perf_counter() - started})
+        out = out[..., :frames].to(comfy.model_management.intermediate_device())
+        sampled = {**latent, "samples": out, **described(items, indices), TOOK: time.perf_counter() - started}
+        sampled.pop("noise_mask", None)
+        return io.NodeOutput(sampled if mask is None else {**sampled, "noise_mask": mask[..., :frames]})
 
 
 def check_latent(latent: dict) -> None:
     """AudioXError for a latent that cannot be sampled."""
-    samples, mask = latent["samples"], latent.get("noise_mask")
+    samples = latent["samples"]
+    if not isinstance(samples, torch.Tensor):
+        raise AudioXError(f"The latent is a {type(samples).__name__}, not one tensor: use Empty AudioX Latent.")
     if 0 in samples.shape:
         raise AudioXError(f"The latent is empty (shape {list(samples.shape)}): use Empty AudioX Latent.")
     if not torch.isfinite(samples).all():
         raise AudioXError("The latent holds values that are not finite (NaN or infinite): generate it again.")
-    if mask is not None and mask.ndim != 3:
+    if len(latent.get("batch_index", samples)) != len(samples):
         raise AudioXError(
-            f"The latent's noise mask has the shape {list(mask.shape)}, which is that of an image: mark a range of the "
-            "sound with AudioX Mask Time Range, not with Set Latent Noise Mask."
+            f"The latent has {len(samples)} sounds, but numbers {len(latent['batch_index'])} for their seeds: join "
+            "sounds with Batch Latents, not with a node that joins along another axis."
         )
 
 
-def whole(latent: dict) -> tuple[torch.Tensor, torch.Tensor | None]:
+def whole(latent: dict, items: Sequence[BatchItem]) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Samples and noise mask, padded to whole windows with frames to generate; a loop keeps its length."""
-    samples, mask = latent["samples"], latent.get("noise_mask")
+    samples, mask = latent["samples"], mask_of(latent, items)
     if mask is not None:
         mask = F.interpolate(mask.float(), samples.shape[-1])
-    return (samples, mask) if latent.get(LOOP) or samples.ndim != 3 else pad_to_windows(samples, mask)
+    return (samples, mask) if loop_of(items) or samples.ndim != 3 else pad_to_windows(samples, mask)
 
 
 class SeparateScalesGuider(comfy.samplers.CFGGuider):

@@ -17,7 +17,7 @@ class LabAudio:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "kind": (["noise", "none", "nan"],),
+                "kind": (["noise", "none", "nan", "constant"],),
                 "channels": ("INT", {"default": 2}),
                 "samples": ("INT", {"default": 44100, "max": 10_000_000}),
             },
@@ -32,6 +32,8 @@ class LabAudio:
         if kind == "none":
             return (None,)
         noise = torch.randn(batch, channels, samples, generator=torch.Generator().manual_seed(0)) * 0.1
+        if kind == "constant":
+            noise[:] = 1.0
         if kind == "nan":
             noise[..., samples // 2] = float("nan")
         known = {"audiox_took": took} if took else {}

@@ -12,6 +12,7 @@ import comfy.ldm.modules.attention
 import comfy.model_base
 import comfy.model_management
 import comfy.ops
+import comfy.patcher_extension
 import comfy.supported_models_base
 import torch
 
@@ -27,6 +28,7 @@ from ...audiox_core.sampling.objectives import OBJECTIVES, V
 from ...audiox_core.sampling.windows import layout_windows, over_windows
 from ..keys import AUDIO, CLIP_TOKENS, LOOP, PRESENT, STILL, SYNC_FEATURES
 from .preview import PreviewedLatent
+from .refusals import NoUNet, check_conditioning, check_joined_text, check_patches
 
 PREPARED, KEPT, CONTEXTS = "prepared", "audiox_kept", "contexts"
 """Shapes that memory is estimated from: of the rows that an evaluation joins, of those that a run keeps, and of the
@@ -65,6 +67,23 @@ class ComfyNetwork(AudioXNetwork):
         **unused: object,
     ) -> torch.Tensor:
         """prepared: one prompt for the whole sound. contexts (C, windows, tokens, width): a prompt for each window."""
+        wrappers = comfy.patcher_extension.get_all_wrappers(
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, transformer_options or {}
+        )
+        if not wrappers:
+            return self.evaluate(x, timestep, prepared, contexts, transformer_options)
+        run = comfy.patcher_extension.WrapperExecutor.new_class_executor(self.evaluate, self, wrappers)
+        return run.execute(x, timestep, prepared, contexts, transformer_options)
+
+    def evaluate(
+        self,
+        x: torch.Tensor,
+        timestep: torch.Tensor,
+        prepared: torch.Tensor | None,
+        contexts: torch.Tensor | None,
+        transformer_options: dict[str, Any] | None,
+    ) -> torch.Tensor:
+        """What `forward` gives where no node (EasyCache is one) wraps it."""
         attention = comfy_attention(transformer_options)
         loop = (transformer_options or {}).get(LOOP, False)
 
@@ -102,6 +121,20 @@ class AudioXModel(comfy.model_base.BaseModel):
         super().__init__(config, model_type, device=device, unet_model=ComfyNetwork)
         self.audiox_variant, self.audiox_guidance = config.variant, config.guidance
 
+    def _apply_model(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        c_concat: torch.Tensor | None = None,
+        c_crossattn: torch.Tensor | None = None,
+        control: object = None,
+        transformer_options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        options = transformer_options or {}
+        check_patches(options, control)
+        return super()._apply_model(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
     def process_timestep(self, timestep: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """The network takes times from 0 to 1, whatever multiplier a ModelSampling node set."""
         return timestep / getattr(self.model_sampling, "multiplier", 1.0)
@@ -132,17 +165,23 @@ class AudioXModel(comfy.model_base.BaseModel):
 
     def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
         """Shapes of what `extra_conds` will return; ComfyUI needs them before the model is loaded."""
+        check_conditioning(kwargs)
         sizes = self.diffusion_model.sizes
         prompts = len(kwargs["cross_attn"])
         shape = [prompts, activations.prepared(sizes, prompts, 1) // prompts]
         return {PREPARED: shape, KEPT: shape}
 
     def memory_required(
-        self, input_shape: Sequence[int], cond_shapes: Mapping[str, list[Sequence[int]]] | None = None
+        self,
+        input_shape: Sequence[int],
+        cond_shapes: Mapping[str, list[Sequence[int]]] | None = None,
+        memory_efficient_attention: bool | None = None,
     ) -> float:
         """Bytes of an evaluation of a batch (B, 64, L), as measured (`memory.activations`), not by area.
 
-        ComfyUI keeps the rows of each prompt for the whole run and joins them into one tensor for each evaluation.
+        memory_efficient_attention: whether the attention chosen for this model never holds all scores; ComfyUI releases
+        after 0.33 say so. ComfyUI keeps the rows of each prompt for the whole run and joins them into one tensor for
+        each evaluation.
         """
         sizes, size = self.diffusion_model.sizes, self.get_dtype_inference().itemsize
         shapes = {name: (cond_shapes or {}).get(name, []) for name in (PREPARED, KEPT, CONTEXTS)}
@@ -151,7 +190,7 @@ class AudioXModel(comfy.model_base.BaseModel):
         prompts = max(1, sum(shape[0] for name in (PREPARED, CONTEXTS) for shape in shapes[name]))
         sounds, frames = input_shape[0], min(input_shape[-1], LATENT_FRAMES)  # windows go one by one
         evaluation = activations.evaluation(sizes, prompts, sounds, frames, size)
-        if not fused_attention():
+        if not (fused_attention() if memory_efficient_attention is None else memory_efficient_attention):
             evaluation += activations.scores(sizes, sounds, frames)
         return rows * size + evaluation
 
@@ -165,6 +204,7 @@ def text_tokens(text: torch.Tensor, sizes: NetworkSizes) -> torch.Tensor:
             f"The text embedding has {text.shape[1]} tokens, expected {sizes.text_tokens} or more, as from "
             "T5: use T5-base (CLIPLoader type stable_audio), not another CLIP."
         )
+    check_joined_text(text, sizes.text_tokens)
     return text
 
 
@@ -200,6 +240,7 @@ class AudioXConfig(comfy.supported_models_base.BASE):
     def __init__(self, sizes: NetworkSizes, variant: str, guidance: float | None = None) -> None:
         """guidance: the scale set by the checkpoint, in place of its variant's."""
         super().__init__({"sizes": sizes})
+        self.unet_config = NoUNet(self.unet_config)
         self.variant, self.guidance = variant, guidance
         self.sampling_settings = SAMPLING_SETTINGS[OBJECTIVES[variant] is V]
 
