@@ -26,7 +26,7 @@ from .models.synchformer import encode as encode_sync
 from .models.vae import OobleckVAE
 from .progress import Progress, no_progress
 from .prompts import Prompt, encode_prompt, fuse, one_or_each
-from .release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
+from .release.components import CLIP_VISION, NETWORK, PROMPT_ENCODER, SYNCHFORMER, T5, TOKENIZER, VAE
 from .sampling.objectives import OBJECTIVES
 from .sampling.presets import RunSettings, resolve_settings
 from .sampling.run import Network, guided, run_sampler, windowed
@@ -175,7 +175,7 @@ class Stages:
         return encode_prompt(
             self.checkpoint.sizes[NETWORK].audio,
             prompt[None],
-            self.encode_statistics,
+            self.encode_prompt_statistics,
             torch.Generator().manual_seed(seed),
             use_mean=use_mean,
             random_mask=random_mask,
@@ -183,7 +183,18 @@ class Stages:
 
     def encode_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
         """The VAE's mean and standard deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
+        return self._statistics(self.vae(), sound)
+
+    def encode_prompt_statistics(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for an audio prompt: with the encoder that the official code uses for it."""
         vae = self.vae()
+        if self.checkpoint.prompt_encoder:
+            tile_size = vae.encoder.tile_size
+            vae = self.part(PROMPT_ENCODER, lambda: self.checkpoint.load_prompt_vae(self.vae_dtype))
+            vae.set_tile_size(tile_size)
+        return self._statistics(vae, sound)
+
+    def _statistics(self, vae: OobleckVAE, sound: Tensor) -> tuple[Tensor, Tensor]:
         with self.on_device(VAE, vae), torch.inference_mode():
             mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype))
             return mean.float().cpu(), std.float().cpu()

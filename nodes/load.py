@@ -37,6 +37,9 @@ WEIGHT_DTYPES = {
 }
 FROM_CHECKPOINT = "from checkpoint"
 
+CLIP_OUTPUT, VIDEO_ENCODER_OUTPUT = 2, 3
+"""Numbers of the outputs that may be empty."""
+
 _TURBO = RELEASES["turbo"]
 GET_THEM = (
     "To get AudioX-Turbo, run `python -m audiox_core download turbo` in the pack's folder: "
@@ -152,7 +155,7 @@ class Load(io.ComfyNode):
                     tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; empty if a file is missing.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
@@ -174,11 +177,36 @@ class Load(io.ComfyNode):
             "dtype": WEIGHT_DTYPES[weight_dtype],
         }
         opened = open_checkpoint(path, variant=options["variant"])
-        opened.require("vae")
+        for part in needed_parts(opened, cls.hidden.prompt or {}, str(cls.hidden.unique_id), text_encoder):
+            opened.require(part)
         model = patcher_from(opened, path, options)
-        vae = AudioXVAE(opened.sizes["vae"], opened.state_dict("vae", torch.float32), opened.sizes["network"].audio)
-        show_on_node(cls.hidden.unique_id, words_of(model, opened))
+        vae = vae_of(opened)
+        show_on_node(cls.hidden.unique_id, "\n".join([words_of(model, opened), *opened.notices]))
         return io.NodeOutput(model, vae, text_encoder_of(opened, path, text_encoder), video_encoder_of(opened))
+
+
+def needed_parts(checkpoint: Checkpoint, prompt: dict[str, Any], node_id: str, text_encoder: str) -> tuple[str, ...]:
+    """The components that a graph takes from a Load AudioX node, so that a missing one is known before all is read."""
+    text = ("t5",) if text_encoder == FROM_CHECKPOINT and is_linked(prompt, node_id, CLIP_OUTPUT) else ()
+    video = checkpoint.video_encoders() if is_linked(prompt, node_id, VIDEO_ENCODER_OUTPUT) else ()
+    return ("vae", *text, *video)
+
+
+def is_linked(prompt: dict[str, Any], node_id: str, output: int) -> bool:
+    """Does any node of a prompt take an output of a node?"""
+    values = (value for node in prompt.values() for value in node.get("inputs", {}).values())
+    return any(isinstance(value, list) and value == [node_id, output] for value in values)
+
+
+def vae_of(checkpoint: Checkpoint) -> AudioXVAE:
+    """The VAE of a checkpoint, with a second encoder for audio prompts where the official code uses another one."""
+    prompt = checkpoint.prompt_vae_state_dict(torch.float32) if checkpoint.prompt_encoder else None
+    return AudioXVAE(
+        checkpoint.sizes["vae"],
+        checkpoint.state_dict("vae", torch.float32),
+        checkpoint.sizes["network"].audio,
+        prompt_state_dict=prompt,
+    )
 
 
 def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) -> str:

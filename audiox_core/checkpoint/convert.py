@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import AudioXError
-from ..release.components import COMPONENTS, NETWORK, TOKENIZER, VAE
+from ..release.components import COMPONENTS, NETWORK, PROMPT_ENCODER, TOKENIZER, VAE
 from ..release.variants import VARIANTS
 from .checkpoint import Checkpoint, TensorReader
 from .detection import GUIDANCE_KEY, VARIANT_KEY
@@ -21,6 +21,9 @@ from .writer import Entry, write_safetensors
 
 FORMAT_VERSION = "1"
 """Increased whenever older versions of this library can no longer read our files."""
+
+TWO_VAES_VERSION = "2"
+"""The same for a file that keeps a second encoder for audio prompts, which older versions refuse."""
 
 LICENCE = "CC-BY-NC-4.0 (weights by the AudioX authors; watermarked)"
 """Licence of the released weights, unless a source states another."""
@@ -40,6 +43,7 @@ def convert(
     synchformer: Path | str | None = None,
     text_encoder: Path | str | None = None,
     without: Iterable[str] = (),
+    weights: str = "model",
     progress: Progress | None = None,
 ) -> Checkpoint:
     """Write one .safetensors file with every component found, and return the checkpoint that it was converted from.
@@ -54,14 +58,16 @@ def convert(
             leave out is unknown, or a weight is too large for float16.
     """
     output = Path(output)
-    checkpoint = open_checkpoint(path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder)
+    checkpoint = open_checkpoint(
+        path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder, weights=weights
+    )
     _check_output(checkpoint, output, without)
     parts = [part for part in checkpoint.parts if part not in set(without)]
-    if VAE in checkpoint.parts:
-        checkpoint.check_vae_copies()
     entries = _entries(checkpoint, parts, dtype, vae_dtype)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_safetensors(output, entries, _metadata(checkpoint, dtype, vae_dtype), progress)
+    two_vaes = any(entry.name.startswith(PREFIXES[PROMPT_ENCODER]) for entry in entries)
+    metadata = _metadata(checkpoint, dtype, vae_dtype, TWO_VAES_VERSION if two_vaes else FORMAT_VERSION)
+    write_safetensors(output, entries, metadata, progress)
     return checkpoint
 
 
@@ -87,6 +93,10 @@ def _entries(
     for part in parts:
         for name, source, final in checkpoint.final_dtypes(part, vae_dtype if part == VAE else dtype):
             entries.append(_converted(reader, PREFIXES[part] + name, source, final))
+    if VAE in parts:
+        for name, source in checkpoint.prompt_encoder.items():
+            final = vae_dtype or source.dtype
+            entries.append(_converted(reader, PREFIXES[PROMPT_ENCODER] + name, source, final))
     computed = {PREFIXES[NETWORK] + name: tensor for name, tensor in checkpoint.silence().items()}
     if TOKENIZER in parts and checkpoint.tokenizer_file is not None:
         tokenizer = checkpoint.state_dict(TOKENIZER)
@@ -109,11 +119,13 @@ def _in_memory(name: str, tensor: torch.Tensor) -> Entry:
 
 
 def _source_paths(checkpoint: Checkpoint) -> list[Path]:
-    paths = [file.path for file in checkpoint.files]
+    paths = [path for file in checkpoint.files for path in file.paths]
     return [*paths, checkpoint.tokenizer_file] if checkpoint.tokenizer_file else paths
 
 
-def _metadata(checkpoint: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None) -> dict[str, str]:
+def _metadata(
+    checkpoint: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None, version: str
+) -> dict[str, str]:
     stated = {key: value for file in reversed(checkpoint.files) for key, value in file.metadata.items()}
     licence = stated.get("license") or stated.get("modelspec.license") or LICENCE
     sources = [
@@ -124,7 +136,7 @@ def _metadata(checkpoint: Checkpoint, dtype: torch.dtype | None, vae_dtype: torc
         **guidance,
         "format": "pt",
         "license": licence,
-        "audiox.format_version": FORMAT_VERSION,
+        "audiox.format_version": version,
         "audiox.architecture": f"audiox-{VARIANTS[checkpoint.variant].architecture}",
         VARIANT_KEY: checkpoint.variant,
         "audiox.dtype": _type_name(dtype),

@@ -9,7 +9,7 @@ from ..errors import AudioXError
 from ..release.components import COMPONENTS
 from .checkpoint import describe_tensors
 from .file_contents import foreign_model, read_contents
-from .loading import open_checkpoint
+from .loading import find_checkpoint
 from .reader import SUFFIXES, TensorFile
 
 
@@ -27,7 +27,7 @@ def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
         raise AudioXError(f"{path} does not exist; give a checkpoint file or folder.")
     checkpoint, problem = None, None
     try:
-        checkpoint = open_checkpoint(path, variant=variant).describe()
+        checkpoint = find_checkpoint(path, variant=variant).describe()
     except AudioXError as error:
         problem = str(error)
     return {
@@ -69,4 +69,5 @@ def _describe_file(path: Path) -> dict[str, Any]:
         "without_effect": len(contents.dead),
         "unknown": list(contents.unknown),
         "other_entries": list(file.other),
+        "left_out_objects": list(file.left_out),
     }

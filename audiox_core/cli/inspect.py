@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..release.variants import VARIANTS
+from ..wording import first_few, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,7 @@ def table(description: dict[str, Any]) -> str:
     if checkpoint is None:
         return "\n".join([*lines, f"Not usable as a model: {description['problem']}"])
     lines.append(f"Usable: {VARIANTS[checkpoint['variant']].title}, according to the {_detected_by(checkpoint)}")
+    lines += [f"  {notice}" for notice in checkpoint["notices"]]
     for part, contents in checkpoint["parts"].items():
         sizes = f"  {contents['sizes']}" if contents.get("sizes") else ""
         lines.append(f"  {part:12} {megabytes(contents['bytes']):>12}  {contents['file']}{sizes}")
@@ -59,9 +61,10 @@ def _file_lines(file: dict[str, Any]) -> list[str]:
     if file["without_effect"]:
         lines.append(f"  without effect: {file['without_effect']} tensors")
     if file["unknown"]:
-        more = f" and {len(file['unknown']) - 3} more" if len(file["unknown"]) > 3 else ""
-        lines.append(f"  unknown: {', '.join(file['unknown'][:3])}{more}")
-    return lines + [f"  {key} = {value}" for key, value in file["metadata"].items()]
+        lines.append(f"  left out: {len(file['unknown'])} tensors: {first_few(file['unknown'])}")
+    if file["left_out_objects"]:
+        lines.append(f"  left out, not tensors: {first_few(file['left_out_objects'])}")
+    return lines + [f"  {shown(key)} = {shown(value)}" for key, value in file["metadata"].items()]
 
 
 def megabytes(count: int) -> str:
