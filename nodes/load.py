@@ -23,7 +23,7 @@ from .adapters.network import AudioXConfig
 from .adapters.text_encoder import load_text_encoder, load_text_encoder_file
 from .adapters.vae import AudioXVAE
 from .adapters.video_encoder import VideoEncoder
-from .folders import checkpoint_names, checkpoint_path, missing
+from .folders import checkpoint_names, checkpoint_path, copy_of_synchformer, missing
 from .messages import show_on_node
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
@@ -178,7 +178,7 @@ class Load(io.ComfyNode):
         }
         opened = open_checkpoint(path, variant=options["variant"])
         for part in needed_parts(opened, cls.hidden.prompt or {}, str(cls.hidden.unique_id), text_encoder):
-            opened.require(part)
+            require(opened, part)
         model = patcher_from(opened, path, options)
         vae = vae_of(opened)
         show_on_node(cls.hidden.unique_id, "\n".join([words_of(model, opened), *opened.notices]))
@@ -190,6 +190,15 @@ def needed_parts(checkpoint: Checkpoint, prompt: dict[str, Any], node_id: str, t
     text = ("t5",) if text_encoder == FROM_CHECKPOINT and is_linked(prompt, node_id, CLIP_OUTPUT) else ()
     video = checkpoint.video_encoders() if is_linked(prompt, node_id, VIDEO_ENCODER_OUTPUT) else ()
     return ("vae", *text, *video)
+
+
+def require(checkpoint: Checkpoint, part: str) -> None:
+    """AudioXError if a component is missing: where to put which file, and whether another pack has it."""
+    try:
+        checkpoint.require(part)
+    except AudioXError as error:
+        elsewhere = copy_of_synchformer() if part == "synchformer" else ""
+        raise AudioXError(f"{error}{elsewhere}") from error
 
 
 def is_linked(prompt: dict[str, Any], node_id: str, output: int) -> bool:

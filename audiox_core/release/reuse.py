@@ -5,18 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from huggingface_hub import constants
 
 from .download import Progress, Remote, checksum
-
-DEPTH = 4
-"""Folders below models/ in which a file is looked for."""
-
-MOST_FOLDERS = 5000
-"""Folders that are looked through at most, on disks with very many."""
+from .local_files import files_of_size, models_folder
 
 WORTH_IT = 1_000_000
 """Bytes from which on a file is looked for."""
@@ -45,26 +39,11 @@ def take_copy(copy: Path, path: Path) -> None:
 
 
 def _candidates(remote: Remote, folder: Path) -> Iterator[Path]:
-    """Files of the right size."""
+    """Files of the right size; the hub's cache names large ones by their SHA-256."""
     own = (folder / remote.file.path).absolute()
-    for path in (*_cached(remote.digest), *_below_models(folder)):
+    cached = sorted(Path(constants.HF_HUB_CACHE).glob(f"models--*/blobs/{remote.digest}"))
+    models = models_folder(folder)
+    elsewhere = files_of_size(models, remote.size) if models else ()
+    for path in (*cached, *elsewhere):
         if path.absolute() != own and path.is_file() and path.stat().st_size == remote.size:
             yield path
-
-
-def _cached(digest: str) -> list[Path]:
-    """The hub's cache names large files by their SHA-256."""
-    cache = Path(constants.HF_HUB_CACHE)
-    return sorted(cache.glob(f"models--*/blobs/{digest}")) if cache.is_dir() else []
-
-
-def _below_models(folder: Path) -> Iterator[Path]:
-    """Files in ComfyUI's folder of models, if that is where the download goes."""
-    models = next((parent for parent in folder.absolute().parents if parent.name == "models"), None)
-    if models is None:
-        return
-    for root, folders, names in islice(os.walk(models), MOST_FOLDERS):
-        if len(Path(root).relative_to(models).parts) >= DEPTH:
-            folders.clear()
-        folders.sort()
-        yield from (Path(root, name) for name in sorted(names))
