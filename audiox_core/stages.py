@@ -26,7 +26,7 @@ from .models.synchformer import encode as encode_sync
 from .models.vae import OobleckVAE
 from .progress import Counter, Progress, no_progress
 from .prompts import Prompt, encode_prompt, fuse, one_or_each
-from .release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
+from .release.components import CLIP_VISION, NETWORK, PROMPT_ENCODER, SYNCHFORMER, T5, TOKENIZER, VAE
 from .sampling.objectives import OBJECTIVES
 from .sampling.presets import RunSettings, resolve_settings
 from .sampling.run import Network, guided, run_sampler, windowed
@@ -196,7 +196,7 @@ class Stages:
         return encode_prompt(
             self.checkpoint.sizes[NETWORK].audio,
             prompt[None],
-            lambda sound: self.encode_statistics(sound, progress),
+            lambda sound: self.encode_prompt_statistics(sound, progress),
             torch.Generator().manual_seed(seed),
             use_mean=use_mean,
             random_mask=random_mask,
@@ -204,7 +204,18 @@ class Stages:
 
     def encode_statistics(self, sound: Tensor, progress: Progress = no_progress) -> tuple[Tensor, Tensor]:
         """The VAE's mean and standard deviation, each (B, 64, frames), of sound (B, 2, samples) at 44.1 kHz."""
+        return self._statistics(self.vae(progress), sound, progress)
+
+    def encode_prompt_statistics(self, sound: Tensor, progress: Progress = no_progress) -> tuple[Tensor, Tensor]:
+        """The same for an audio prompt: with the encoder that the official code uses for it."""
         vae = self.vae(progress)
+        if self.checkpoint.prompt_encoder:
+            tile_size = vae.encoder.tile_size
+            vae = self.part(PROMPT_ENCODER, lambda: self.checkpoint.load_prompt_vae(self.vae_dtype))
+            vae.set_tile_size(tile_size)
+        return self._statistics(vae, sound, progress)
+
+    def _statistics(self, vae: OobleckVAE, sound: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
         counter = Counter(progress, "audio", len(sound) * (sound.shape[-1] // lengths.SAMPLES_PER_LATENT))
         with self.on_device(VAE, vae), torch.inference_mode():
             mean, std = vae.encode_statistics(sound.to(self.device, self.vae_dtype), counter)

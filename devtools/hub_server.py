@@ -26,7 +26,8 @@ class HubServer:
     files: (repository, path) -> bytes; small: paths that the hub keeps in git, without a sha256. requests: (path,
     Range or None) of every request. Ways to fail: cut: file -> bytes after which to break off, one for each request;
     refuse: status of every answer, or a file -> status; corrupt: files with a wrong byte; ignore_range: answers every
-    request for a rest with the whole file.
+    request for a rest with the whole file; page: file -> what is answered in its place; only_in_main: files that other
+    revisions lack; listings: the answer to every request for one; lfs: file -> what its entry in a listing says.
     """
 
     def __init__(self):
@@ -37,6 +38,10 @@ class HubServer:
         self.refuse: dict[str, int] = {}
         self.corrupt: set[str] = set()
         self.ignore_range = False
+        self.page: dict[str, bytes] = {}
+        self.only_in_main: set[str] = set()
+        self.listings: bytes | None = None
+        self.lfs: dict[str, dict] = {}
 
     def add(self, repository: str, path: str, content: bytes) -> None:
         self.files[repository, path] = content
@@ -66,14 +71,19 @@ class HubServer:
         """The Range of each request for a file."""
         return [wanted for path, wanted in self.requests if path.endswith(f"/{name}")]
 
-    def listing(self, repository: str) -> dict | None:
+    def listing(self, repository: str, revision: str) -> dict | None:
         siblings = []
         for (owner, path), content in self.files.items():
-            if owner == repository:
+            if owner == repository and (revision == "main" or path not in self.only_in_main):
                 entry = {"rfilename": path, "size": len(content), "blobId": git_blob(content)}
                 if path not in self.small:
                     digest = hashlib.sha256(content).hexdigest()
-                    entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
+                    entry["lfs"] = {
+                        "sha256": digest,
+                        "size": len(content),
+                        "pointerSize": 134,
+                        **self.lfs.get(path, {}),
+                    }
                 siblings.append(entry)
         return {"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings} if siblings else None
 
@@ -94,7 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
         if status := self.hub.refuse.get("*"):
             self.answer(status, b'{"error": "as the test wants it"}')
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", path):
-            listing = self.hub.listing(match[1])
+            listing = self.hub.listing(match[1], match[2])
+            if self.hub.listings is not None:
+                self.answer(200, self.hub.listings)
+                return
             self.answer(200 if listing else 404, json.dumps(listing or {"error": "Repository not found"}).encode())
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self.resolve(match[1], match[3], wanted)
@@ -104,6 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
     def resolve(self, repository: str, name: str, wanted: str | None) -> None:
         if status := self.hub.refuse.get(name):
             self.answer(status, b'{"error": "as the test wants it"}')
+            return
+        if page := self.hub.page.get(name):
+            self.answer(200, page)
             return
         content = bytearray(self.hub.files[repository, name])
         if name in self.hub.corrupt:

@@ -81,8 +81,8 @@ class EncodeText(io.ComfyNode):
     ) -> io.NodeOutput:
         if clip is None:
             raise AudioXError(
-                "There is no text encoder: choose t5-base as text_encoder in Load AudioX, or connect a CLIPLoader of "
-                "type stable_audio."
+                "There is no text encoder: put t5-base's files into a folder t5-base beside the model, or choose "
+                "t5-base as text_encoder in Load AudioX, or connect a CLIPLoader of type stable_audio."
             )
         encoded, lost = encoded_text(clip, text if text.strip() else TASKS.get(task, text))
         prompt = with_text(conditioning, encoded)
@@ -197,8 +197,8 @@ class EncodeVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         if video_encoder is None:
             raise AudioXError(
-                "There is no video encoder: the checkpoint in Load AudioX has no CLIP tower or no Synchformer. Put "
-                "synchformer_state_dict.pth into a synchformer folder beside the model, or use a converted file."
+                "There is no video encoder: connect this to a Load AudioX, which says what its checkpoint lacks. "
+                "It takes a CLIP tower, from the model file, and for most models synchformer_state_dict.pth."
             )
         requests, stride = video_encoder.requests(), frame_sampling == "official stride"
         opened: contextlib.AbstractContextManager[Footage]
@@ -291,7 +291,7 @@ class EncodeAudio(io.ComfyNode):
         encode = partial(
             encode_prompt,
             vae.prompt_sizes,
-            statistics=vae.encode_statistics,
+            statistics=vae.encode_prompt_statistics,
             generator=generator,
             use_mean=latent == "mean",
             random_mask=random_mask,

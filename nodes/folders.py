@@ -11,7 +11,8 @@ from ..audiox_core.checkpoint.layout import is_companion
 from ..audiox_core.demo import FOLDER as DEMO_FOLDER
 from ..audiox_core.demo import NAMES as DEMO_NAMES
 from ..audiox_core.errors import AudioXError
-from ..audiox_core.release.files import default_folder, how_to_get
+from ..audiox_core.release.files import KNOWN_CONTENT, default_folder, how_to_get
+from ..audiox_core.release.local_files import files_of_size
 
 FOLDER = "audiox"
 
@@ -62,6 +63,13 @@ def checkpoint_path(name: str) -> str:
     if path is None:
         raise AudioXError(missing(name))
     return path
+
+
+def copy_of_synchformer() -> str:
+    """A sentence about Synchformer in another pack's folder, empty if none has it."""
+    size, _ = KNOWN_CONTENT["synchformer_state_dict.pth"]
+    path = next(files_of_size(Path(folder_paths.models_dir), size), None)
+    return "" if path is None else f" {path} seems to be that file: copy it, or let the command take it by itself."
 
 
 def missing(name: str) -> str:

@@ -25,7 +25,7 @@ from .adapters.progress import node_progress
 from .adapters.text_encoder import load_text_encoder, load_text_encoder_file
 from .adapters.vae import AudioXVAE
 from .adapters.video_encoder import VideoEncoder
-from .folders import checkpoint_names, checkpoint_path, missing
+from .folders import checkpoint_names, checkpoint_path, copy_of_synchformer, missing
 from .messages import show_on_node
 
 VideoEncoderType = io.Custom("AUDIOX_VIDEO_ENCODER")
@@ -38,6 +38,9 @@ WEIGHT_DTYPES = {
     "fp8_e4m3fn": torch.float8_e4m3fn,
 }
 FROM_CHECKPOINT = "from checkpoint"
+
+CLIP_OUTPUT, VIDEO_ENCODER_OUTPUT = 2, 3
+"""Numbers of the outputs that may be empty."""
 
 _TURBO = RELEASES["turbo"]
 GET_THEM = (
@@ -171,7 +174,7 @@ class Load(io.ComfyNode):
                     tooltip="CLIP tower and Synchformer, for AudioX Encode Video Prompt; empty if a file is missing.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
@@ -193,15 +196,48 @@ class Load(io.ComfyNode):
             "dtype": WEIGHT_DTYPES[weight_dtype],
         }
         opened = open_checkpoint(path, variant=options["variant"])
-        opened.require("vae")
+        for part in needed_parts(opened, cls.hidden.prompt or {}, str(cls.hidden.unique_id), text_encoder):
+            require(opened, part)
         parts = ["network", "vae", *(["t5"] if text_encoder == FROM_CHECKPOINT else [])]
         progress = node_progress(sum(map(opened.stored_bytes, parts)))
         model = patcher_from(opened, path, options, progress=progress)
-        vae_weights = opened.state_dict("vae", torch.float32, progress)
-        vae = AudioXVAE(opened.sizes["vae"], vae_weights, opened.sizes["network"].audio)
+        vae = vae_of(opened, progress)
         clip = text_encoder_of(opened, path, text_encoder, progress)
-        show_on_node(cls.hidden.unique_id, words_of(model, opened))
+        show_on_node(cls.hidden.unique_id, "\n".join([words_of(model, opened), *opened.notices]))
         return io.NodeOutput(model, vae, clip, video_encoder_of(opened))
+
+
+def needed_parts(checkpoint: Checkpoint, prompt: dict[str, Any], node_id: str, text_encoder: str) -> tuple[str, ...]:
+    """The components that a graph takes from a Load AudioX node, so that a missing one is known before all is read."""
+    text = ("t5",) if text_encoder == FROM_CHECKPOINT and is_linked(prompt, node_id, CLIP_OUTPUT) else ()
+    video = checkpoint.video_encoders() if is_linked(prompt, node_id, VIDEO_ENCODER_OUTPUT) else ()
+    return ("vae", *text, *video)
+
+
+def require(checkpoint: Checkpoint, part: str) -> None:
+    """AudioXError if a component is missing: where to put which file, and whether another pack has it."""
+    try:
+        checkpoint.require(part)
+    except AudioXError as error:
+        elsewhere = copy_of_synchformer() if part == "synchformer" else ""
+        raise AudioXError(f"{error}{elsewhere}") from error
+
+
+def is_linked(prompt: dict[str, Any], node_id: str, output: int) -> bool:
+    """Does any node of a prompt take an output of a node?"""
+    values = (value for node in prompt.values() for value in node.get("inputs", {}).values())
+    return any(isinstance(value, list) and value == [node_id, output] for value in values)
+
+
+def vae_of(checkpoint: Checkpoint, progress: Progress | None = None) -> AudioXVAE:
+    """The VAE of a checkpoint, with a second encoder for audio prompts where the official code uses another one."""
+    prompt = checkpoint.prompt_vae_state_dict(torch.float32) if checkpoint.prompt_encoder else None
+    return AudioXVAE(
+        checkpoint.sizes["vae"],
+        checkpoint.state_dict("vae", torch.float32, progress),
+        checkpoint.sizes["network"].audio,
+        prompt_state_dict=prompt,
+    )
 
 
 def words_of(patcher: comfy.model_patcher.ModelPatcher, checkpoint: Checkpoint) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from ..errors import AudioXError
+from ..errors import AudioXError, MissingComponent
 from ..lengths import PROMPT_SAMPLES
 from ..models.conditioners import AudioSizes
 from ..models.vae import OobleckVAE, silence_statistics
@@ -27,26 +28,32 @@ from ..release.components import (
     TOKENIZER,
     VAE,
 )
+from ..release.files import RELEASES
 from .detection import stored_guidance
 from .file_contents import TensorSource, TensorSources
 from .layout import Layout
 from .mmap import touch_pages
+from .notices import differing_copies
 from .reader import OpenTensors, TensorFile
 from .single_file import TOKENIZER_NAME
 from .transforms import Shape
+from .vae_copies import VAECopies
 from .validation import SILENCE_NAMES, float32_names, read_sizes
 
 HOW_TO_ADD = {
-    NETWORK: "give the model file, for example audiox_turbo.ckpt",
-    VAE: "put vae.ckpt beside the model or in a folder pretransform/ next to it, or pass it as --vae on the command "
-    "line",
-    CLIP_VISION: "it is in the released model file: use that one, not a file with the diffusion model alone",
-    SYNCHFORMER: "put synchformer_state_dict.pth beside the model or in a folder synchformer/ next to it, or "
-    "pass it as --synchformer on the command line",
-    T5: "put t5-base with its model.safetensors in a folder t5-base/ next to the model, or pass it as "
-    "--text-encoder on the command line",
-    TOKENIZER: "put t5-base's tokenizer.json beside the text encoder's weights",
+    NETWORK: "Choose the model file, for example audiox_turbo.ckpt",
+    VAE: "Put vae.ckpt beside the model, or into a folder pretransform/ next to it",
+    CLIP_VISION: "Use the released model file, which has it, not the diffusion model alone",
+    SYNCHFORMER: "Put synchformer_state_dict.pth beside the model, or into a folder synchformer/ next to it",
+    T5: "Put t5-base's model.safetensors and tokenizer.json into a folder t5-base/ next to the model",
+    TOKENIZER: "Put t5-base's tokenizer.json beside the text encoder's weights",
 }
+"""Component -> how to come by it."""
+
+OPTIONS = {VAE: "--vae", SYNCHFORMER: "--synchformer", T5: "--text-encoder"}
+"""Component -> the command line's option for its file."""
+
+_log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,16 +64,18 @@ class Checkpoint:
 
     variant: a key of `variants.VARIANTS`. variant_source: what it was detected by, see `detection.detect_variant`.
     sources: component -> native name -> where the tensor comes from.
-    vae_copies: other copies of the VAE, which must agree with the one used.
+    vae_copies: the copy of the VAE that the official code encodes audio prompts with.
     tokenizer_file: tokenizer.json, if it is a separate file.
+    opening_notices: what was left out, a sentence for each kind; see also `notices`.
     """
 
     layout: Layout
     variant: str
     variant_source: str
     sources: Mapping[str, TensorSources]
-    vae_copies: tuple[TensorSources, ...] = ()
+    vae_copies: VAECopies = field(default_factory=VAECopies)
     tokenizer_file: Path | None = None
+    opening_notices: tuple[str, ...] = ()
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -82,7 +91,8 @@ class Checkpoint:
     @cached_property
     def files(self) -> tuple[TensorFile, ...]:
         """The tensor files that something is read from."""
-        files = [source.file for sources in self.sources.values() for source in sources.values()]
+        parts = (*self.sources.values(), self.vae_copies.prompt)
+        files = [source.file for sources in parts for source in sources.values()]
         return tuple({file.path: file for file in files}.values())
 
     @property
@@ -122,11 +132,9 @@ class Checkpoint:
         whatever `dtype` says; None keeps the file's types.
 
         Raises:
-            AudioXError: the checkpoint lacks the component, or its two copies of the VAE differ.
+            AudioXError: the checkpoint lacks the component.
         """
         self.require(part)
-        if part == VAE:
-            self.check_vae_copies()
         reader = TensorReader()
         counter = None if progress is None else Counter(progress, "load", self.stored_bytes(part))
         tensors = {}
@@ -171,11 +179,12 @@ class Checkpoint:
         if not isinstance(audio, AudioSizes) or all(name in self.sources[NETWORK] for name in SILENCE_NAMES):
             return {}
         if VAE not in self.sources:
-            raise AudioXError(
-                f"{self.layout.model} has no VAE and no statistics of silence, which the model needs "
-                f"without an audio prompt: {HOW_TO_ADD[VAE]}."
+            raise MissingComponent(
+                f"{HOW_TO_ADD[VAE]}: {self.layout.model} has no VAE and no statistics of silence, which the model "
+                "needs without an audio prompt.",
+                OPTIONS[VAE],
             )
-        values = silence_statistics(self.load_model(VAE, OobleckVAE, torch.float32), PROMPT_SAMPLES)
+        values = silence_statistics(self.load_prompt_vae(torch.float32), PROMPT_SAMPLES)
         expected = (audio.latent_channels, audio.latent_length)
         if tuple(values[0].shape) != expected:
             raise AudioXError(
@@ -184,29 +193,39 @@ class Checkpoint:
             )
         return {name: value.contiguous() for name, value in zip(SILENCE_NAMES, values, strict=True)}
 
-    def check_vae_copies(self) -> None:
-        """Make sure that all copies of the VAE are the same.
-
-        Raises:
-            AudioXError: they differ; the official code would encode with one and decode with the other.
-        """
-        if self.vae_difference:
-            raise AudioXError(self.vae_difference)
-
     @cached_property
-    def vae_difference(self) -> str | None:
-        """Where the copies of the VAE differ and what to do, None if they agree; compared value by value, once."""
+    def prompt_encoder(self) -> TensorSources:
+        """The encoder for audio prompts if it is another one than the VAE's, else empty; values are compared once."""
+        prompt = self.vae_copies.prompt
+        if not prompt or VAE not in self.sources or self.vae_copies.stored:
+            return prompt
+        reader, vae = TensorReader(), self.sources[VAE]
+        different = next((name for name, source in prompt.items() if not reader.equal(vae[name], source)), None)
+        if different is None:
+            return {}
+        _log.warning("%s", differing_copies(vae[different], prompt[different]))
+        return prompt
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know about the files; compares the copies of the VAE."""
+        if not self.prompt_encoder:
+            return self.opening_notices
+        name, prompt = next(iter(self.prompt_encoder.items()))
+        return (*self.opening_notices, differing_copies(self.sources[VAE][name], prompt))
+
+    def prompt_vae_state_dict(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+        """`state_dict` of the VAE that encodes audio prompts; only its encoder counts."""
         reader = TensorReader()
-        for copy in self.vae_copies:
-            for name, source in copy.items():
-                used = self.sources[VAE][name]
-                if not reader.equal(used, source):
-                    return (
-                        f"The VAE in {used.file.path} and the one in {source.file.path} differ at "
-                        f"{source.recipe.sources[-1]}; remove the wrong one, or pass the right one as --vae on the "
-                        "command line."
-                    )
-        return None
+        encoder = {name: reader.tensor(source, dtype or source.dtype) for name, source in self.prompt_encoder.items()}
+        return self.state_dict(VAE, dtype) | encoder
+
+    def load_prompt_vae(self, dtype: torch.dtype) -> OobleckVAE:
+        """The VAE that encodes audio prompts."""
+        self.require(VAE)
+        vae = OobleckVAE(self.sizes[VAE], device="meta")
+        vae.load_state_dict(self.prompt_vae_state_dict(dtype), assign=True)
+        return vae.eval().requires_grad_(False)
 
     def describe(self) -> dict[str, Any]:
         """The checkpoint as plain values: variant, components with file, counts, bytes, types and sizes."""
@@ -215,8 +234,13 @@ class Checkpoint:
             "variant_source": self.variant_source,
             "parts": {part: self._describe_part(part) for part in self.parts},
             "absent": {part: HOW_TO_ADD[part] for part in COMPONENTS if part not in self.parts},
+            "notices": list(self.opening_notices),
             "files": [
-                {"path": str(file.path), "bytes": file.path.stat().st_size, "metadata": file.metadata}
+                {
+                    "path": str(file.path),
+                    "bytes": sum(path.stat().st_size for path in file.paths),
+                    "metadata": file.metadata,
+                }
                 for file in self.files
             ],
         }
@@ -241,7 +265,12 @@ class Checkpoint:
             AudioXError: it isn't; says where to put which file.
         """
         if part not in self.parts:
-            raise AudioXError(f"{self.layout.model} comes without a {COMPONENT_TITLES[part]}: {HOW_TO_ADD[part]}.")
+            release = next(key for key, release in RELEASES.items() if release.variant == self.variant)
+            fetch = f"`python -m audiox_core download {release}` fetches only what is missing"
+            raise MissingComponent(
+                f"{HOW_TO_ADD[part]}: {self.layout.model} comes without a {COMPONENT_TITLES[part]}; {fetch}.",
+                OPTIONS.get(part),
+            )
 
 
 class TensorReader:

@@ -12,7 +12,7 @@ import torch
 from ..disk import check_free, remove_leftovers
 from ..errors import AudioXError
 from ..progress import Counter, Progress, Report, no_progress, no_report
-from ..release.components import COMPONENTS, NETWORK, TOKENIZER, VAE
+from ..release.components import COMPONENTS, NETWORK, PROMPT_ENCODER, TOKENIZER, VAE
 from ..release.variants import VARIANTS
 from .checkpoint import Checkpoint, TensorReader
 from .detection import GUIDANCE_KEY, VARIANT_KEY
@@ -23,6 +23,9 @@ from .writer import Entry, write_safetensors
 
 FORMAT_VERSION = "1"
 """Increased whenever older versions of this library can no longer read our files."""
+
+TWO_VAES_VERSION = "2"
+"""The same for a file that keeps a second encoder for audio prompts, which older versions refuse."""
 
 LICENCE = "CC-BY-NC-4.0 (weights by the AudioX authors; watermarked)"
 """Licence of the released weights, unless a source states another."""
@@ -45,6 +48,7 @@ def convert(
     synchformer: Path | str | None = None,
     text_encoder: Path | str | None = None,
     without: Iterable[str] = (),
+    weights: str = "model",
     progress: Progress = no_progress,
 ) -> Checkpoint:
     """Write one .safetensors file with every component found, and return the checkpoint that it was converted from.
@@ -61,7 +65,9 @@ def convert(
             float16.
     """
     output = Path(output)
-    checkpoint = open_checkpoint(path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder)
+    checkpoint = open_checkpoint(
+        path, variant=variant, vae=vae, synchformer=synchformer, text_encoder=text_encoder, weights=weights
+    )
     _check_output(checkpoint, output, without)
     parts = [part for part in checkpoint.parts if part not in set(without)]
     entries = _entries(checkpoint, parts, dtype, vae_dtype)
@@ -69,12 +75,9 @@ def convert(
     remove_leftovers(output.parent)
     needed = sum(entry.bytes for entry in entries) + HEADER_SPACE
     check_free(output, needed, "write it to another disk")
-    if checkpoint.vae_copies:
-        copies = checkpoint.stored_bytes(VAE) * (1 + len(checkpoint.vae_copies))
-        progress("compare", 0, copies)
-        checkpoint.check_vae_copies()
-        progress("compare", copies, copies)
-    metadata = _metadata(checkpoint, dtype, vae_dtype, progress)
+    two_vaes = any(entry.name.startswith(PREFIXES[PROMPT_ENCODER]) for entry in entries)
+    version = TWO_VAES_VERSION if two_vaes else FORMAT_VERSION
+    metadata = _metadata(checkpoint, dtype, vae_dtype, version, progress)
     write_safetensors(output, [*entries, *_computed(checkpoint, parts)], metadata, progress)
     return checkpoint
 
@@ -101,6 +104,10 @@ def _entries(
     for part in parts:
         for name, source, final in checkpoint.final_dtypes(part, vae_dtype if part == VAE else dtype):
             entries.append(_converted(reader, PREFIXES[part] + name, source, final))
+    if VAE in parts:
+        for name, source in checkpoint.prompt_encoder.items():
+            final = vae_dtype or source.dtype
+            entries.append(_converted(reader, PREFIXES[PROMPT_ENCODER] + name, source, final))
     return entries
 
 
@@ -128,12 +135,16 @@ def _in_memory(name: str, tensor: torch.Tensor) -> Entry:
 
 
 def _source_paths(checkpoint: Checkpoint) -> list[Path]:
-    paths = [file.path for file in checkpoint.files]
+    paths = [path for file in checkpoint.files for path in file.paths]
     return [*paths, checkpoint.tokenizer_file] if checkpoint.tokenizer_file else paths
 
 
 def _metadata(
-    checkpoint: Checkpoint, dtype: torch.dtype | None, vae_dtype: torch.dtype | None, progress: Progress
+    checkpoint: Checkpoint,
+    dtype: torch.dtype | None,
+    vae_dtype: torch.dtype | None,
+    version: str,
+    progress: Progress,
 ) -> dict[str, str]:
     stated = {key: value for file in reversed(checkpoint.files) for key, value in file.metadata.items()}
     licence = stated.get("license") or stated.get("modelspec.license") or LICENCE
@@ -146,7 +157,7 @@ def _metadata(
         **guidance,
         "format": "pt",
         "license": licence,
-        "audiox.format_version": FORMAT_VERSION,
+        "audiox.format_version": version,
         "audiox.architecture": f"audiox-{VARIANTS[checkpoint.variant].architecture}",
         VARIANT_KEY: checkpoint.variant,
         "audiox.dtype": _type_name(dtype),

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from ..errors import AudioXError
 from ..release.components import T5, VAE
+from .branches import find_branches
 from .key_mapping import Recipe, has_dit, map_keys
-from .layout import strip_training_prefix
 from .reader import TensorFile
 from .single_file import is_single_file, split_key
 from .transforms import KEEP, Shape
@@ -53,22 +54,36 @@ class FileContents:
     """The contents of one file.
 
     copies: component -> prefix of the names -> sources; only the VAE has more than one copy. dead: names without
-    effect. unknown: names that no released file has.
+    effect. unknown: names that no released file has, and copies that are not used. has_ema: is there an averaged copy?
     """
 
     file: TensorFile
     copies: dict[str, dict[str, TensorSources]] = field(default_factory=dict)
     dead: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    has_ema: bool = False
+
+    @property
+    def is_released(self) -> bool:
+        """Has the file released names, not ours?"""
+        return not is_single_file(self.file.shapes)
 
     def part(self, part: str) -> TensorSources:
         """Sources of a component, of its first copy if there are several; empty if the file doesn't have it."""
         return next(iter(self.copies.get(part, {}).values()), {})
 
 
-def read_contents(file: TensorFile) -> FileContents:
-    """Sort the names of a file by component; reads no values."""
-    return _native_contents(file) if is_single_file(file.shapes) else _released_contents(file)
+def read_contents(file: TensorFile, *, ema: bool = False) -> FileContents:
+    """Sort the names of a file by component; reads no values. ema: see `branches.find_branches`.
+
+    Raises:
+        AudioXError: there are no averaged weights, but they were requested.
+    """
+    if not is_single_file(file.shapes):
+        return _released_contents(file, ema)
+    if ema:
+        raise AudioXError(f"Leave --weights ema out for {file.path}: a converted file has no averaged weights.")
+    return _native_contents(file)
 
 
 def foreign_model(names: Iterable[str]) -> str | None:
@@ -92,19 +107,16 @@ def _native_contents(file: TensorFile) -> FileContents:
     return contents
 
 
-def _released_contents(file: TensorFile) -> FileContents:
-    stored_names: dict[str, str] = {}
-    unknown = []
-    for stored in sorted(file.shapes, key=lambda name: strip_training_prefix(name) != name):  # exact names win
-        name = strip_training_prefix(stored)
-        if name is None or name in stored_names:
-            unknown.append(stored)
-        else:
-            stored_names[name] = stored
+def _released_contents(file: TensorFile, ema: bool) -> FileContents:
+    try:
+        branches = find_branches(file.shapes, ema=ema)
+    except AudioXError as error:
+        raise AudioXError(f"Leave --weights ema out for {file.path}: {error}.") from error
+    stored_names = branches.model
     key_map = map_keys(stored_names)
-    contents = FileContents(file)
+    contents = FileContents(file, has_ema=branches.has_ema)
     contents.dead = tuple(stored_names[name] for name in key_map.dead)
-    contents.unknown = (*unknown, *(stored_names[name] for name in key_map.unknown))
+    contents.unknown = (*branches.rest, *(stored_names[name] for name in key_map.unknown))
     for recipe in sorted(key_map.recipes, key=_is_second_name):
         stored_recipe = replace(recipe, sources=tuple(stored_names[source] for source in recipe.sources))
         prefix = _VAE_TAIL.sub("", recipe.sources[0]) if recipe.part == VAE else ""

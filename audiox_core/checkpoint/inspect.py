@@ -9,7 +9,7 @@ from ..errors import AudioXError
 from ..release.components import COMPONENTS, SYNCHFORMER
 from .checkpoint import describe_tensors
 from .file_contents import foreign_model, read_contents
-from .loading import open_checkpoint
+from .loading import find_checkpoint
 from .reader import SUFFIXES, TensorFile
 
 
@@ -28,7 +28,7 @@ def inspect(path: Path | str, variant: str | None = None) -> dict[str, Any]:
         raise AudioXError(f"{path} does not exist; give a checkpoint file or folder.")
     checkpoint, problem, unneeded = None, None, []
     try:
-        opened = open_checkpoint(path, variant=variant)
+        opened = find_checkpoint(path, variant=variant)
         checkpoint = opened.describe()
         unneeded = [part for part in checkpoint["absent"] if part == SYNCHFORMER not in opened.video_encoders()]
     except AudioXError as error:
@@ -81,4 +81,5 @@ def _describe_file(path: Path) -> dict[str, Any]:
         "without_effect": len(contents.dead),
         "unknown": list(contents.unknown),
         "other_entries": list(file.other),
+        "left_out_objects": list(file.left_out),
     }

@@ -8,7 +8,6 @@ different things the same names, so each has a separate table beside the common 
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ _CLIP = _VIDEO + r"visual_encoder_model\."
 
 _WB = r"(weight|bias)"
 
-_COMMON = (
+COMMON_RULES = (
     # around the transformer's layers
     (r"model\.model\.timestep_features\.weight", NETWORK, r"transformer.time_features.weight", KEEP),
     (r"model\.model\.to_timestep_embed\.([02])\." + _WB, NETWORK, r"transformer.time_embed.\1.\2", KEEP),
@@ -77,7 +76,7 @@ _COMMON = (
     (r"encoder\.embed_tokens\.weight", T5, r"shared.weight", KEEP),
 )
 
-_MMDIT = (
+MMDIT_RULES = (
     (_TRANSFORMER + r"proj_mm_tokens\." + _WB, NETWORK, r"transformer.context_proj.\1", KEEP),
     (_TRANSFORMER + r"proj_mm_seq_len\." + _WB, NETWORK, r"transformer.context_to_positions.\1", KEEP),
     (_LAYER + r"attn\.qkv\." + _WB, NETWORK, r"transformer.layers.\1.qkv.\2", SPLIT_QKV),
@@ -88,7 +87,7 @@ _MMDIT = (
     (_LAYER + r"adaLN_modulation\.1\." + _WB, NETWORK, r"transformer.layers.\1.modulation.\2", KEEP),
 )
 
-_DIT = (
+DIT_RULES = (
     (r"model\.model\.to_cond_embed\.([02])\.weight", NETWORK, r"transformer.context_embed.\1.weight", KEEP),
     *(
         (_LAYER + theirs + ending, NETWORK, rf"transformer.layers.\1.{ours}.{kind}", KEEP)
@@ -102,7 +101,7 @@ _DIT = (
     (_LAYER + r"ff\.ff\.2\." + _WB, NETWORK, r"transformer.layers.\1.ffn_out.\2", KEEP),
 )
 
-_DEAD = (
+_DEAD = (  # asked before the rules, some of which would take these names too
     r"model\.model\.to_global_embed\..+",
     r"model\.model\.transformer\.latent_rot",
     r"model\.model\.transformer\.rotary_pos_emb\.inv_freq",  # a constant
@@ -136,8 +135,13 @@ class _Table:
         return cls(tuple(patterns), re.compile("|".join(f"(?:{pattern})" for pattern in dead)))
 
 
-_MMDIT_TABLE = _Table.compiled(_COMMON + _MMDIT, _DEAD + _DEAD_IN_MMDIT)
-_DIT_TABLE = _Table.compiled(_COMMON + _DIT, _DEAD)
+_MMDIT_TABLE = _Table.compiled(COMMON_RULES + MMDIT_RULES, _DEAD + _DEAD_IN_MMDIT)
+_DIT_TABLE = _Table.compiled(COMMON_RULES + DIT_RULES, _DEAD)
+
+_RELEASED = re.compile(
+    "|".join(f"(?:{rule[0]})" for rule in COMMON_RULES + MMDIT_RULES + DIT_RULES) + "|" + "|".join(_DEAD)
+)
+"""Any released name, so that names are told apart quickly."""
 
 _WEIGHT_NORM = re.compile(r"(.+\.)(?:weight_([gv])|parametrizations\.weight\.original([01]))")
 
@@ -173,11 +177,13 @@ def has_dit(official_names: Iterable[str]) -> bool:
 
 def is_released(name: str) -> bool:
     """Is a name in some released file, dead or not?"""
-    for dit in (False, True):
-        with contextlib.suppress(KeyError):
-            native_name(name, dit)
-            return True
-    return False
+    return _RELEASED.fullmatch(_stem(name)) is not None
+
+
+def _stem(name: str) -> str:
+    """A name with both halves of a weight-norm pair under the name of the folded `weight`."""
+    weight_norm = _WEIGHT_NORM.fullmatch(name)
+    return f"{weight_norm[1]}weight" if weight_norm else name
 
 
 def native_name(official_name: str, dit: bool = False) -> tuple[str, str, Transform | None] | None:
@@ -192,14 +198,14 @@ def native_name(official_name: str, dit: bool = False) -> tuple[str, str, Transf
     """
     table = _DIT_TABLE if dit else _MMDIT_TABLE
     weight_norm = _WEIGHT_NORM.fullmatch(official_name)
-    stem = weight_norm[1] + "weight" if weight_norm else official_name
+    stem = _stem(official_name)
+    if table.dead.fullmatch(official_name):
+        return None
     for pattern, part, name, transform in table.rules:
         if match := pattern.fullmatch(stem):
             if weight_norm:
                 transform = FOLD
             return part, match.expand(name), None if transform is KEEP else transform
-    if table.dead.fullmatch(official_name):
-        return None
     raise KeyError(official_name)
 
 

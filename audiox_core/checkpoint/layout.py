@@ -2,7 +2,7 @@
 
 Known layouts: the released folder (`audiox_turbo/`, `pretrained_ckpt/`, `pretransform/`, `synchformer/`), one
 folder for each variant as other node packs keep it (`models/AudioX/<variant>/model.ckpt`, `VAE.ckpt`,
-`synchformer_state_dict.pth`), and a single file with or without companions beside it.
+`synchformer_state_dict.pth`), a single file with or without companions beside it, and files in pieces, see `shards`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ..errors import AudioXError
 from ..release.components import NETWORK
-from .key_mapping import is_released
 from .reader import SUFFIXES, TensorFile
+from .shards import COMPONENT_FOLDERS, INDEX_SUFFIX, NUMBERED, is_first_shard, open_file
 from .single_file import PREFIXES, is_single_file
 
 _OFFICIAL_FOLDERS = {"audiox_turbo", "pretrained_ckpt", "pretransform", "synchformer"}
@@ -25,10 +25,7 @@ _SYNCHFORMER_STEMS = {"synchformer_state_dict", "synchformer"}
 _T5_FOLDERS = {"t5-base", "t5_base", "t5base", "google-t5--t5-base"}
 _T5_FILES = ("model.safetensors", "pytorch_model.bin")
 _COMPANION_STEMS = _VAE_STEMS | _SYNCHFORMER_STEMS | {"optimizer", "scheduler", "training_args"}
-_COMPANION_FOLDER = re.compile(r"pretransform|synchformer|(?:google-*)?t5[-_].*|.*clip-vit.*")
-
-TRAINING_PREFIXES = ("module.", "model.", "student.", "student.model.", "student.module.", "module.student.")
-"""What training code puts in front of every name."""
+_COMPANION_FOLDER = re.compile(r"pretransform|synchformer|conditioners|vae|(?:google-*)?t5[-_].*|.*clip-vit.*")
 
 _HINTS = (
     ("turbo", re.compile(r"turbo|student|distill|(?<![a-z])dmd(?![a-z])")),
@@ -49,19 +46,13 @@ class Layout:
     config: Path | None = None
 
 
-def strip_training_prefix(name: str) -> str | None:
-    """A stored name without its training prefix, None if that isn't a released name."""
-    for prefix in ("", *TRAINING_PREFIXES):
-        if name.startswith(prefix) and is_released(name[len(prefix) :]):
-            return name[len(prefix) :]
-    return None
-
-
 def is_companion(name: Path | str) -> bool:
     """Is a file, by its path below a folder of models, a VAE, Synchformer or encoder rather than a model to open?"""
     path = Path(str(name).lower())
     folders = path.parts[:-1]
-    return path.stem in _COMPANION_STEMS or any(_COMPANION_FOLDER.fullmatch(folder) for folder in folders)
+    if path.stem in _COMPANION_STEMS or not is_first_shard(path):
+        return True
+    return any(_COMPANION_FOLDER.fullmatch(folder) for folder in folders)
 
 
 def holds_network(file: TensorFile) -> bool:
@@ -78,7 +69,7 @@ def find_model(path: Path | str, variant: str | None = None) -> TensorFile:
         AudioXError: nothing there, no model among the files, or several and no way to choose.
     """
     path = Path(path)
-    return _model_in(path, variant) if path.is_dir() else TensorFile(path)
+    return _model_in(path, variant) if path.is_dir() else open_file(path)
 
 
 def find_layout(model: Path) -> Layout:
@@ -88,7 +79,7 @@ def find_layout(model: Path) -> Layout:
     folder = next((sub for root in roots for sub in _sub_folders(root, _T5_FOLDERS)), None)
     if folder is not None and any((folder / name).is_file() for name in _T5_FILES):
         weights, tokenizer = find_text_encoder(folder)
-    config = model.parent / "config.json"
+    config = model.parents[model.parent.name in COMPONENT_FOLDERS] / "config.json"
     return Layout(
         model=model,
         vae=_companion(roots, model, _VAE_STEMS, {"pretransform", "vae"}),
@@ -120,7 +111,7 @@ def config_objective(config: Path | None) -> str | None:
         return None
     try:
         return json.loads(config.read_text(encoding="utf-8"))["model"]["diffusion"]["diffusion_objective"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # some other program's config.json
 
 
@@ -146,7 +137,7 @@ def _model_in(folder: Path, variant: str | None) -> TensorFile:
     errors = []
     for path in _candidates(folder):
         try:
-            file = TensorFile(path)
+            file = open_file(path)
         except AudioXError as error:
             errors.append(error)
             continue
@@ -169,8 +160,15 @@ def _model_in(folder: Path, variant: str | None) -> TensorFile:
 def _candidates(folder: Path) -> Iterator[Path]:
     """Files in a folder and its subfolders that may be a model, by name."""
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not is_companion(path.relative_to(folder)):
+        if is_companion(path.relative_to(folder)) or not path.is_file():
+            continue
+        if path.suffix.lower() in SUFFIXES or (path.name.endswith(INDEX_SUFFIX) and not _has_numbered(path)):
             yield path
+
+
+def _has_numbered(index: Path) -> bool:
+    """Does an index list numbered files, of which the first stands for all?"""
+    return any(NUMBERED.fullmatch(path.name) for path in _entries(index.parent))
 
 
 def _one_per_stem(paths: Iterable[Path]) -> Iterator[Path]:

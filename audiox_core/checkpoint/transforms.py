@@ -40,6 +40,8 @@ def _split_qkv(rows: torch.Tensor) -> torch.Tensor:
 def _table_shape(shape: Shape) -> Shape:
     """Rows of a learned table: (1, n, width) -> (n, width), a number -> (1, 1)."""
     width = shape[-1] if shape else 1
+    if not width:
+        return shape
     return math.prod(shape) // width, width
 
 
@@ -48,6 +50,13 @@ def _fold_weight_norm(gain: torch.Tensor, direction: torch.Tensor) -> torch.Tens
     direction = direction.float()
     norm = torch.linalg.vector_norm(direction, dim=tuple(range(1, direction.ndim)), keepdim=True)
     return direction * (gain.float() / norm)
+
+
+def _folded_shape(gain: Shape, direction: Shape) -> Shape:
+    """The direction's shape; a gain that does not fit it gives its own, or a flat one, which no weight has."""
+    if gain == (*direction[:1], *(1 for _ in direction[1:])):
+        return direction
+    return gain if gain != direction else (math.prod(gain),)
 
 
 def _join_taps(weight: torch.Tensor) -> torch.Tensor:
@@ -60,4 +69,4 @@ SPLIT_QKV = Transform("split qkv", _split_qkv, lambda shape: shape)
 EVEN_ROWS = Transform("even rows", lambda rows: rows[0::2], lambda shape: ((shape[0] + 1) // 2, *shape[1:]))
 JOIN_TAPS = Transform("join taps", _join_taps, lambda shape: (shape[0], shape[1] * shape[2]), least_rank=3)
 AS_TABLE = Transform("as table", lambda x: x, _table_shape, least_rank=0)
-FOLD = Transform("fold weight norm", _fold_weight_norm, lambda gain, direction: direction)
+FOLD = Transform("fold weight norm", _fold_weight_norm, _folded_shape)

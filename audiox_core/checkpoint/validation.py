@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -16,41 +17,37 @@ from ..models.shapes import layer_count
 from ..models.synchformer import Synchformer, SynchformerSizes
 from ..models.vae import OobleckVAE, VAESizes
 from ..release.components import CLIP_VISION, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
+from ..wording import shown
 from .transforms import Shape
 
 SILENCE_NAMES = ("audio.silence_mean", "audio.silence_std")
 """Tensors of the network that no released file has: they are computed with the VAE."""
 
+MAX_SIDE = 2**24
+"""Longest side of a tensor in any model."""
+
+MAX_BLOCKS = 256
+"""Most numbered modules in a row; a model of more would take long to describe, and the released ones have 24."""
+
+SIZE_ERRORS = (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError)
+"""What building a model on the meta device raises for sizes that do not fit together."""
+
 
 @dataclass(frozen=True)
 class Mismatch:
-    """How a component differs from the model that its sizes describe; all empty if it fits."""
+    """How a component differs from the model that its sizes describe; names are native.
+
+    Unexpected ones do no harm. depth: the blocks that are there and those of the released model of the same widths,
+    where some are missing.
+    """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[tuple[str, Shape, Shape], ...] = ()
+    depth: tuple[int, int] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.misshapen)
-
-    def sentence(self) -> str:
-        """What is wrong, the first names of each kind and how many more."""
-        problems = []
-        if self.missing:
-            problems.append(f"lacks {first_few(self.missing)}")
-        if self.unexpected:
-            problems.append(f"has the unexpected {first_few(self.unexpected)}")
-        if self.misshapen:
-            shapes = [f"{name} {list(shape)} instead of {list(expected)}" for name, shape, expected in self.misshapen]
-            problems.append(f"has {first_few(shapes)}")
-        return ", ".join(problems)
-
-
-def first_few(names: Iterable[str], shown: int = 3) -> str:
-    """The first few of a list, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+        return bool(self.missing or self.misshapen or self.depth)
 
 
 def read_sizes(part: str, shapes: Mapping[str, Shape]) -> Any:
@@ -65,8 +62,8 @@ def read_sizes(part: str, shapes: Mapping[str, Shape]) -> Any:
     return _SIZES[part].from_shapes(shapes)
 
 
-def find_mismatch(part: str, shapes: Mapping[str, Shape]) -> Mismatch:
-    """Compare names and shapes with the model that they describe.
+def find_mismatch(part: str, shapes: Mapping[str, Shape], *, released: bool = False) -> Mismatch:
+    """Compare names and shapes with the model that they describe. released: is it one of the released files?
 
     Raises:
         AudioXError: no model of this kind can have these sizes.
@@ -76,17 +73,55 @@ def find_mismatch(part: str, shapes: Mapping[str, Shape]) -> Mismatch:
     wrong_rank = _wrong_rank(part, shapes)
     if wrong_rank:
         return Mismatch(misshapen=wrong_rank)
+    _check_sides(shapes)
     try:
         expected = expected_shapes(part, shapes)
     except KeyError as error:
-        return Mismatch(missing=(str(error.args[0]),))
+        return Mismatch(missing=(_whole_name(part, str(error.args[0]), shapes),))
+    except SIZE_ERRORS as error:
+        if isinstance(error, AudioXError):
+            raise
+        raise AudioXError("no model has tensors of these shapes.") from error
     return Mismatch(
         missing=tuple(name for name in expected if name not in shapes and name not in SILENCE_NAMES),
         unexpected=tuple(name for name in shapes if name not in expected),
         misshapen=tuple(
             (name, shape, expected[name]) for name, shape in shapes.items() if expected.get(name, shape) != shape
         ),
+        depth=_missing_blocks(part, shapes) if released else None,
     )
+
+
+def _check_sides(shapes: Mapping[str, Shape]) -> None:
+    """AudioXError for shapes of which no model can be built in reasonable time."""
+    for name, shape in shapes.items():
+        if any(not 0 < side <= MAX_SIDE for side in shape):
+            raise AudioXError(f"{shown(name)} has the impossible shape {list(shape)[:8]}.")
+    blocks = max((int(number) for name in shapes for number in re.findall(r"\.(\d{1,9})\.", name)), default=0)
+    if blocks > MAX_BLOCKS:
+        raise AudioXError(f"it has blocks up to number {blocks}, expected at most {MAX_BLOCKS}.")
+
+
+def _missing_blocks(part: str, shapes: Mapping[str, Shape]) -> tuple[int, int] | None:
+    """Blocks and released blocks, if the sizes are those of a released model but for fewer blocks."""
+    sizes = read_sizes(part, shapes)
+    pairs = [(sizes, _SIZES[part]())]
+    if part == NETWORK:
+        released = RELEASED_SIZES[architecture_of(shapes)]
+        pairs = [(getattr(sizes, name), getattr(released, name)) for name in ("transformer", "maf", "video")]
+    for size, whole in pairs:
+        depth, expected = getattr(size, "depth", 0), getattr(whole, "depth", 0)
+        if depth < expected and replace(size, depth=expected) == whole:
+            return depth, expected
+    return None
+
+
+def _whole_name(part: str, name: str, shapes: Mapping[str, Shape]) -> str:
+    """The native name of a missing tensor of which only the end is known: sizes are read module by module."""
+    if part not in _MODELS:
+        return name
+    names = _released_shapes(part, shapes)
+    return next((whole for whole in names if whole not in shapes and f".{whole}".endswith(f".{name}")), name)
 
 
 def expected_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -122,13 +157,18 @@ _SIZES: dict[str, type[_Sizes]] = {
 _MODELS: dict[str, Callable[..., nn.Module]] = {NETWORK: AudioXNetwork, VAE: OobleckVAE, SYNCHFORMER: Synchformer}
 
 
+def _released_shapes(part: str, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Native names and shapes of the released model of the same kind."""
+    sizes = RELEASED_SIZES[architecture_of(shapes)] if part == NETWORK else _SIZES[part]()
+    model = _MODELS[part](sizes, device="meta")
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
 def _wrong_rank(part: str, shapes: Mapping[str, Shape]) -> tuple[tuple[str, Shape, Shape], ...]:
     """Tensors with another number of dimensions than in the released model, which sizes cannot be read from."""
     if part not in _MODELS:
         return ()
-    sizes = RELEASED_SIZES[architecture_of(shapes)] if part == NETWORK else _SIZES[part]()
-    model = _MODELS[part](sizes, device="meta")
-    released = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    released = _released_shapes(part, shapes)
     wrong = []
     for name, shape in shapes.items():
         expected = released.get(name)

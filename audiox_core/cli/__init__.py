@@ -53,7 +53,8 @@ def exit_code(prog: str, work: Callable[[], int | None]) -> int:
         with signals_raise():
             return work() or 0
     except (AudioXError, OSError) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        option = getattr(error, "option", None)
+        print(f"{prog}: {error}" + (f" Or give its path as {option}." if option else ""), file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         package = (error.name or str(error)).split(".")[0]

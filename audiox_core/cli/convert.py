@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vae", type=Path, help="VAE file to use instead of the one found")
     parser.add_argument("--synchformer", type=Path, help="Synchformer file to use instead of the one found")
     parser.add_argument("--text-encoder", type=Path, help="T5 file or folder to use instead of the one found")
+    parser.add_argument(
+        "--weights",
+        choices=("model", "ema"),
+        default="model",
+        help="of a training checkpoint: the model itself, or its average over the training (default: model)",
+    )
     for part in COMPONENTS[1:]:  # without the network there is no model
         parser.add_argument(
             f"--without-{part.replace('_', '-')}",
@@ -50,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
             synchformer=options.synchformer,
             text_encoder=options.text_encoder,
             without=options.without or (),
+            weights=options.weights,
             progress=bar,
         )
     parts = [part for part in checkpoint.parts if part not in (options.without or ())]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AudioXError
-from ..release.files import RELEASES, Release, default_folder, gigabytes
+from ..release.files import KNOWN_CONTENT, RELEASES, Release, WeightFile, default_folder, gigabytes
 from .progress import MB, Bar
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    """Download, and print what is where. Raises AudioXError for what cannot work."""
+def run(options: argparse.Namespace) -> int:
+    """Download, and print what is where; 1 if something is missing. Raises AudioXError for what cannot work."""
     if options.remove_original and not options.convert:
         raise AudioXError("Add --convert to --remove-original: without it no model would be left.")
     release = RELEASES[options.model]
@@ -44,47 +45,85 @@ def run(options: argparse.Namespace) -> None:
     if options.convert and converted.exists():
         raise AudioXError(f"{converted} exists already; use it, move it away, or leave out --convert.")
     print(f"{release.title}: about {gigabytes(release.size)} into {folder}. Licence: {release.licence}.", flush=True)
-    _fetch(release, folder, options)
+    missing = _fetch(release, folder, options)
     if not options.convert:
         print(f"Load AudioX lists it as {release.checkpoint}.")
-        return
+        return _missing(missing)
     _convert(release, folder, converted)
     if options.remove_original:
         (folder / release.model.path).unlink()
         print(f"{folder / release.model.path}: deleted")
     print(f"Load AudioX lists it as {converted.name}.")
+    return _missing(missing)
 
 
-def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> None:
+def _missing(files: list[WeightFile]) -> int:
+    """Say what the hub has not, and what works without it; the exit code."""
+    if not files:
+        return 0
+    names = ", ".join(f"{file.source} of {file.repository.name} (for {file.purpose})" for file in files)
+    print(f"audiox download: everything else is there, but the hub has no {names}.", file=sys.stderr)
+    return 1
+
+
+def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> list[WeightFile]:
+    """Fetch what the hub has or this machine has already; returns what is nowhere."""
     from ..release import download as hub  # here, because importing huggingface_hub takes a moment
+    from ..release.reuse import find_copy, take_copy
 
     if hub.is_offline():
         recorded = {remote.file: remote for remote in hub.recorded(folder, release.files)}
-        missing = [
+        unrecorded = [
             file.path
             for file in release.files
             if file not in recorded or not _with_bar(hub.is_there, recorded[file], folder)
         ]
-        if missing:
+        if unrecorded:
             raise AudioXError(
-                f"Unset HF_HUB_OFFLINE to download {', '.join(missing)}, which {folder / hub.RECORD} does not list as "
+                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}, which {folder / hub.RECORD} does not list as "
                 "downloaded."
             )
         print(f"{folder}: complete, as {hub.RECORD} says")
-        return
+        return []
     revisions = {release.model.repository: options.revision} if options.revision else {}
-    remotes = hub.resolve(release.files, revisions)
+    remotes, missing = hub.resolve(release.files, revisions)
+    if release.model in missing:
+        where = f"{release.model.repository.name} at revision {options.revision or release.model.repository.revision}"
+        raise AudioXError(f"Give another --revision, such as main: {where} has no {release.model.source}.")
     for name, revision in dict.fromkeys((remote.file.repository.name, remote.revision) for remote in remotes):
         print(f"{name} at {revision}", flush=True)
     absent = [remote for remote in remotes if not _with_bar(hub.is_there, remote, folder)]
     hub.check_disk(absent, folder, extra=sum(remote.size for remote in remotes) * 6 // 10 if options.convert else 0)
     folder.mkdir(parents=True, exist_ok=True)
     for remote in remotes:
+        state = "was there"
         if remote in absent:
-            _with_bar(hub.fetch, remote, folder)
+            copy = _with_bar(find_copy, remote, folder)
+            if copy is not None:
+                take_copy(copy, folder / remote.file.path)
+            else:
+                _with_bar(hub.fetch, remote, folder)
+            state = f"taken from {copy}" if copy else "fetched"
         hub.write_record(folder, [remote])
-        state = "fetched" if remote in absent else "was there"
         print(f"{remote.file.path}: {state}, {gigabytes(remote.size)}, {remote.checksum}", flush=True)
+    return [file for file in missing if not _taken_from_elsewhere(file, folder)]
+
+
+def _taken_from_elsewhere(file: WeightFile, folder: Path) -> bool:
+    """Take a file that the hub lacks from another pack's folder, if its content is known and it is there."""
+    from ..release.download import Remote
+    from ..release.reuse import find_copy, take_copy
+
+    path = folder / file.path
+    known = KNOWN_CONTENT.get(path.name)
+    if path.exists() or known is None:
+        return path.exists()
+    copy = _with_bar(find_copy, Remote(file, "", *known), folder)
+    if copy is None:
+        return False
+    take_copy(copy, path)
+    print(f"{file.path}: taken from {copy}, {gigabytes(known[0])}, {known[1]}", flush=True)
+    return True
 
 
 def _with_bar(step: Callable[[Remote, Path, Progress], Result], remote: Remote, folder: Path) -> Result:

@@ -9,6 +9,9 @@ NETWORK, VAE, CLIP_VISION, SYNCHFORMER, T5, TOKENIZER = COMPONENTS = (
     "tokenizer",
 )
 
+PROMPT_ENCODER = "prompt_encoder"
+"""The encoder of a second VAE, for audio prompts: only where a checkpoint's two copies of the VAE differ."""
+
 COMPONENT_TITLES = {
     NETWORK: "diffusion model",
     VAE: "VAE",
@@ -16,4 +19,5 @@ COMPONENT_TITLES = {
     SYNCHFORMER: "Synchformer",
     T5: "T5 text encoder",
     TOKENIZER: "tokenizer",
+    PROMPT_ENCODER: "VAE encoder for audio prompts",
 }

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -29,14 +30,14 @@ from .files import Repository, WeightFile, gigabytes
 RECORD = "download.json"
 """A file beside the others: where each came from, and its checksum."""
 
+NEWEST = "main"
+"""The revision that is asked for what the pinned one lacks."""
+
 PATIENCE = 3
 """How often in a row a connection may break before any new data arrives."""
 
 NETWORK_ERRORS = cast("tuple[type[Exception], ...]", (OSError, *HfHubHTTPError.__bases__))
 """Errors of a broken connection; the HTTP library behind them depends on the version of huggingface_hub."""
-
-LISTING_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, ValueError)
-"""The same, and an answer that isn't a listing."""
 
 Progress = Callable[[str, int, int], None]
 """progress(stage, bytes done, bytes in all)."""
@@ -62,44 +63,56 @@ def is_offline() -> bool:
     return constants.HF_HUB_OFFLINE
 
 
-def resolve(files: Iterable[WeightFile], revisions: dict[Repository, str]) -> list[Remote]:
-    """Ask each repository once for its files at a revision: the pinned one, or that in `revisions`.
+def resolve(files: Iterable[WeightFile], revisions: dict[Repository, str]) -> tuple[list[Remote], list[WeightFile]]:
+    """What the hub has of some files, and those that it lacks.
+
+    Asks each repository for its files at a revision: that in `revisions`, or the pinned one and then, for files which
+    that one lacks, the newest.
 
     Raises:
-        AudioXError: the hub cannot be reached, refuses, lacks a file, or has another file than the one pinned here.
+        AudioXError: the hub cannot be reached, refuses, or has another file than the one pinned here.
     """
-    remotes = []
-    listings: dict[Repository, tuple[str, dict[str, Any]]] = {}
+    remotes, missing = [], []
+    listings: dict[tuple[Repository, str], tuple[str, dict[str, Any]]] = {}
     for file in files:
         repository = file.repository
-        if repository not in listings:
-            listings[repository] = _listing(repository, revisions.get(repository, repository.revision))
-        remote = _remote(file, *listings[repository])
-        if file.sha256 and repository not in revisions:
-            remote = _pinned(file, remote)
-        remotes.append(remote)
-    return remotes
+        tried = [revisions[repository]] if repository in revisions else [repository.revision, NEWEST]
+        for revision in tried:
+            if (repository, revision) not in listings:
+                listings[repository, revision] = _listing(repository, revision)
+            commit, listing = listings[repository, revision]
+            if file.source in listing:
+                remote = _remote(file, commit, listing)
+                remotes.append(_pinned(file, remote) if file.sha256 and repository not in revisions else remote)
+                break
+        else:
+            missing.append(file)
+    return remotes, missing
 
 
 def _listing(repository: Repository, revision: str) -> tuple[str, dict[str, Any]]:
     """(commit, name -> the hub's entry for the file)."""
+    where = f"{repository.name} at revision {revision}"
     try:
         info = HfApi().model_info(repository.name, revision=revision, files_metadata=True)
+        listing = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     except HfHubHTTPError as error:
-        raise _refused(error, f"{repository.name} at revision {revision}") from error
-    except LISTING_ERRORS as error:
+        raise _refused(error, where) from error
+    except NETWORK_ERRORS as error:
         raise _broken(error) from error
-    return str(info.sha), {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        raise AudioXError(f"Use another HF_ENDPOINT: {constants.ENDPOINT} answered no listing of {where}.") from error
+    if not isinstance(info.sha, str) or not re.fullmatch(r"[0-9a-f]{40}", info.sha):
+        raise AudioXError(f"Use another HF_ENDPOINT: {constants.ENDPOINT} answered no commit for {where}.")
+    return info.sha, listing
 
 
 def _remote(file: WeightFile, commit: str, listing: dict[str, Any]) -> Remote:
-    entry = listing.get(file.source)
+    entry = listing[file.source]
     where = f"{file.repository.name} at revision {commit}"
-    if entry is None:
-        raise AudioXError(f"{where} has no {file.source}; give another --revision, such as main.")
     checksum = f"sha256:{entry.lfs.sha256}" if entry.lfs else f"git:{entry.blob_id}"
     size = entry.lfs.size if entry.lfs else entry.size
-    if size is None or checksum == "git:None":
+    if type(size) is not int or size <= 0 or not re.fullmatch(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}", checksum):
         raise AudioXError(f"{constants.ENDPOINT} does not state the size and checksum of {file.source} in {where}.")
     return Remote(file, commit, size, checksum)
 
@@ -159,6 +172,7 @@ def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
             part.unlink()
             have = 0
             stalled += 1
+        head = _head(part)
         try:
             _transfer(remote, part, have)
         except HfHubHTTPError as error:
@@ -166,6 +180,8 @@ def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
         except NETWORK_ERRORS as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
+            if "Consistency check failed" in str(error):  # an answer that came whole, but of something else
+                _drop_answer(part, have, head)
             stalled = 0 if 0 < have < _length(part) <= remote.size else stalled + 1
             if stalled >= PATIENCE:
                 raise _broken(error) from error
@@ -179,6 +195,22 @@ def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
         )
     os.replace(part, path)
     return path
+
+
+def _head(part: Path) -> bytes:
+    """The first bytes of an unfinished file."""
+    if not part.exists():
+        return b""
+    with part.open("rb") as file:
+        return file.read(4096)
+
+
+def _drop_answer(part: Path, have: int, head: bytes) -> None:
+    """Keep what had arrived before the last answer, unless that answer has replaced it."""
+    if have and _length(part) >= have and _head(part)[: len(head)] == head:
+        os.truncate(part, have)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def _transfer(remote: Remote, part: Path, have: int) -> None:

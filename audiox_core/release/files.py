@@ -94,7 +94,15 @@ _MAF = Repository("HKUSTAudio/AudioX-MAF", "0a6575a6fd58039281584ad1c6f9e895233e
 _MAF_MMDIT = Repository("HKUSTAudio/AudioX-MAF-MMDiT", "2db085273efb141facde8d15a22a4f7cd9734df4")
 _T5 = Repository("google-t5/t5-base", "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1")
 
-_SYNCHFORMER_SIZE = 950_000_000  # 490 MB of it are read; AudioX does not use the other branches
+_SYNCHFORMER_SIZE = 950_058_171  # 490 MB of it are read; AudioX does not use the other branches
+
+KNOWN_CONTENT = {
+    "synchformer_state_dict.pth": (
+        _SYNCHFORMER_SIZE,
+        "sha256:8aff082f2df5c3bc52759db0c865c7ee772ae6400b860d1b7e90413f2defb67c",
+    ),
+}
+"""File name -> size and checksum of the one that other packs (MMAudio, HunyuanVideo-Foley, ...) have as well."""
 
 T5_FILES = (
     WeightFile(

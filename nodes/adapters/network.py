@@ -239,8 +239,9 @@ class AudioXConfig(comfy.supported_models_base.BASE):
 
     def __init__(self, sizes: NetworkSizes, variant: str, guidance: float | None = None) -> None:
         """guidance: the scale set by the checkpoint, in place of its variant's."""
-        super().__init__({"sizes": sizes})
-        self.unet_config = NoUNet(self.unet_config)
+        config = {"sizes": sizes}
+        super().__init__(config)
+        self.unet_config = NoUNet(config)
         self.variant, self.guidance = variant, guidance
         self.sampling_settings = SAMPLING_SETTINGS[OBJECTIVES[variant] is V]
 

@@ -373,7 +373,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_an_unsafe_pickle_is_refused_and_not_run(tmp_path):
+def test_code_in_a_pickle_is_not_run(tmp_path):
     fuse = tmp_path / "exploded"
     for name, write in (
         ("zip.ckpt", lambda path: torch.save({"state_dict": Bomb(fuse)}, path)),
@@ -382,7 +382,7 @@ def test_an_unsafe_pickle_is_refused_and_not_run(tmp_path):
         write(tmp_path / name)
         with pytest.raises(AudioXError) as error:
             open_checkpoint(tmp_path / name)
-        assert name in sentence(error) and "objects other than tensors" in str(error.value)
+        assert name in sentence(error)
         assert not fuse.exists()
     pickle.loads((tmp_path / "plain.ckpt").read_bytes())  # noqa: S301  the bomb is live
     assert fuse.exists()
@@ -466,29 +466,26 @@ EDITS = {
     "missing key": (without(QKV), ["lacks", "transformer.layers.0.qkv.weight"]),
     "missing layer part": (
         lambda t: {k: v for k, v in t.items() if not (k.startswith(f"{LAYER}1.") and "ffn" in k)},
-        ["lacks transformer.layers.1.ffn.w1.weight, "],
+        [f"lacks {LAYER}1.ffn.w1.weight (ours: transformer.layers.1.ffn.w1.weight), "],
     ),
     "missing size key": (without("maf_block.unified_experts"), ["lacks", "experts"]),
     "missing clip key": (
         without("conditioner.conditioners.video_prompt.visual_encoder_model.vision_model.pre_layrnorm.bias"),
-        ["lacks vision_model.pre_layrnorm.bias"],
+        ["lacks conditioner.", "visual_encoder_model.vision_model.pre_layrnorm.bias"],
     ),
-    "unexpected key": (changed("model.model.extra.weight", torch.zeros(2)), ["unexpected model.model.extra.weight"]),
-    "many unexpected": (
-        lambda t: t | {f"model.model.extra.{i}": torch.zeros(2) for i in range(5)},
-        ["extra.2 and 2 more"],
-    ),
-    "extra layer weight": (changed(f"{LAYER}0.linear1.extra", torch.zeros(2)), [f"unexpected {LAYER}0.linear1.extra"]),
     "wrong shape": (changed(f"{LAYER}1.attn.qkv.weight", torch.zeros(144, 47)), ["layers.1.qkv.weight [144, 47]"]),
     "wrong rank": (changed(f"{LAYER}1.ffn.w1.weight", torch.zeros(96, 48)), ["layers.1.ffn.w1.weight [96, 48]"]),
     "scalar": (changed("model.model.transformer.project_in.weight", torch.zeros(())), ["project_in.weight []"]),
-    "half weight norm": (without("pretransform.model.decoder.layers.0.weight_g"), ["decoder.layers.0.weight_v"]),
+    "half weight norm": (
+        without(*(f"{prefix}decoder.layers.0.weight_g" for prefix in ("pretransform.model.", VAE_COPY))),
+        ["decoder.layers.0.weight_g"],
+    ),
     "impossible width": (changed("maf_block.unified_experts", torch.zeros(191, 64)), ["191 experts"]),
 }
 
 
 @pytest.mark.parametrize("case", EDITS)
-def test_keys_and_shapes_are_checked_strictly(tmp_path, model_tensors, case):
+def test_missing_keys_and_wrong_shapes_are_refused(tmp_path, model_tensors, case):
     edit, said = EDITS[case]
     path = tmp_path / "turbo.ckpt"
     save_pickle(edit(dict(model_tensors)), path)
@@ -542,30 +539,6 @@ def test_the_diffusion_model_alone_as_comfyui_saves_it(tmp_path, native):
 
 
 # the VAE, which is there up to three times
-
-
-def test_copies_of_the_vae_that_differ_are_refused(tmp_path, small_model_dir, model_tensors):
-    name = f"{VAE_COPY}encoder.layers.7.weight_v"
-    different = model_tensors[name].clone()
-    different[0, 0, 0] += 1e-3
-    folder = lay_out(small_model_dir, tmp_path, {VAE: VAE, SYNC: SYNC})
-    save_pickle(model_tensors | {name: different}, folder / MODEL)
-    opened = open_checkpoint(folder)
-    for part in ("vae", "network"):  # the network needs the VAE for silence
-        with pytest.raises(AudioXError) as error:
-            opened.state_dict(part)
-        assert name in sentence(error) and "vae.ckpt" in str(error.value)
-    assert_same(
-        open_checkpoint(folder, vae=folder / VAE).state_dict("vae"), open_checkpoint(small_model_dir).state_dict("vae")
-    )
-
-
-def test_copies_differ_within_the_model_file_too(tmp_path, model_tensors):
-    name = f"{VAE_COPY}decoder.layers.0.bias"
-    save_pickle(model_tensors | {name: model_tensors[name] + 1}, tmp_path / "turbo.ckpt")
-    with pytest.raises(AudioXError) as error:
-        open_checkpoint(tmp_path / "turbo.ckpt").state_dict("vae")
-    assert name in sentence(error)
 
 
 def test_a_coarser_copy_of_the_vae_is_the_same_vae(tmp_path, small_model_dir, model_tensors):

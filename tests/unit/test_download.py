@@ -22,7 +22,9 @@ SMALL_T5 = """
 import json, os, sys
 from dataclasses import replace
 from audiox_core import cli
-from audiox_core.release.files import RELEASES
+from audiox_core.release.files import KNOWN_CONTENT, RELEASES
+if "KNOWN_SYNC" in os.environ:
+    KNOWN_CONTENT["synchformer_state_dict.pth"] = tuple(json.loads(os.environ["KNOWN_SYNC"]))
 known = json.loads(os.environ["KNOWN"])
 for name, release in RELEASES.items():
     files = [replace(file, **{"sha256": None, **known.get(file.source, {})}) for file in release.files]
@@ -202,6 +204,109 @@ def test_a_hub_that_is_not_there(tmp_path):
 def test_a_file_that_the_revision_has_not(hub, tmp_path):
     del hub.files["HKUSTAudio/AudioX-Turbo", MODEL]
     assert MODEL in sentence(download(hub, "turbo", "--to", tmp_path))
+
+
+SYNC = "synchformer/synchformer_state_dict.pth"
+
+
+def test_what_the_pinned_revision_lacks_comes_from_main(hub, tmp_path):
+    hub.only_in_main.add(SYNC)
+    result = download(hub, "turbo", "--to", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert tree(tmp_path / "AudioX-Turbo") == {*expected(hub, "turbo"), "download.json"}
+    listed = [path for path, _ in hub.requests if path.startswith("/api/") and path.endswith("/main")]
+    assert listed == ["/api/models/HKUSTAudio/AudioX-Turbo/revision/main"]
+
+
+def test_what_the_hub_lacks_is_named_at_the_end(hub, tmp_path):
+    del hub.files["HKUSTAudio/AudioX-Turbo", SYNC]
+    result = download(hub, "turbo", "--to", tmp_path)
+    assert result.returncode == 1
+    [said] = [line for line in result.stderr.splitlines() if line.startswith("audiox download:")]
+    assert SYNC in said and "for videos" in said and said.endswith(".")
+    assert tree(tmp_path / "AudioX-Turbo") == {*expected(hub, "turbo"), "download.json"} - {SYNC}
+
+
+def test_a_page_of_a_captive_portal_does_not_poison_the_rest(hub, tmp_path):
+    hub.page[MODEL] = b"<html>sign in</html>"
+    assert "broke off" in sentence(download(hub, "turbo", "--to", tmp_path))
+    assert not list(tmp_path.rglob("audiox_turbo.ckpt*"))
+    del hub.page[MODEL]
+    assert download(hub, "turbo", "--to", tmp_path).returncode == 0
+    data = content(24 * MEBIBYTE)
+    hub.add("HKUSTAudio/AudioX-Turbo", MODEL, data)
+    part = tmp_path / "again" / "AudioX-Turbo" / f"{MODEL}.{hashlib.sha256(data).hexdigest()[:12]}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(data[: 5 * MEBIBYTE])
+    hub.page[MODEL] = b"<html>sign in</html>"
+    sentence(download(hub, "turbo", "--to", tmp_path / "again"))
+    assert not part.exists() or part.read_bytes() == data[: part.stat().st_size]
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"null",
+        b"[]",
+        b"5",
+        b"{}",
+        b'{"id": "a/b", "sha": "x", "siblings": []}',
+        b'{"id": "a/b", "siblings": 7}',
+        b"<html>",
+    ],
+)
+def test_odd_listings_are_one_sentence(hub, tmp_path, listing):
+    hub.listings = listing
+    assert hub.endpoint in sentence(download(hub, "turbo", "--to", tmp_path))
+    assert not tree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sha256": "../../x"}, {"sha256": None}, {"sha256": "0" * 63}, {"size": 0}, {"size": -1}, {"size": "9"}],
+    ids=str,
+)
+def test_odd_entries_are_one_sentence(hub, tmp_path, change):
+    hub.lfs[MODEL] = change
+    assert MODEL in sentence(download(hub, "turbo", "--to", tmp_path))
+    assert not tree(tmp_path)
+
+
+def test_what_another_pack_has_is_not_downloaded_again(hub, tmp_path):
+    data = content(2 * MEBIBYTE, seed=3)
+    hub.add("HKUSTAudio/AudioX-Turbo", SYNC, data)
+    models = tmp_path / "models"
+    theirs = models / "mmaudio" / "ext_weights" / "synchformer_state_dict.pth"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(data)
+    (models / "other.pth").write_bytes(content(2 * MEBIBYTE, seed=4))  # of the same size
+    cache = tmp_path / "cache"
+    t5 = content(3 * MEBIBYTE, seed=5)
+    hub.add("google-t5/t5-base", "model.safetensors", t5)
+    blob = cache / "models--google-t5--t5-base" / "blobs" / hashlib.sha256(t5).hexdigest()
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(t5)
+    result = download(hub, "turbo", "--to", models / "audiox", HF_HUB_CACHE=str(cache))
+    assert result.returncode == 0, result.stderr
+    assert f"taken from {theirs}" in result.stdout and f"taken from {blob}" in result.stdout
+    assert not hub.fetched("synchformer_state_dict.pth") and not hub.fetched("model.safetensors")
+    folder = models / "audiox" / "AudioX-Turbo"
+    assert (folder / SYNC).read_bytes() == data
+    assert (folder / "t5-base" / "model.safetensors").read_bytes() == t5
+    assert theirs.read_bytes() == data
+    assert tree(folder) == {*expected(hub, "turbo"), "download.json"}
+
+
+def test_the_synchformer_of_other_packs_is_known_where_the_hub_has_none(hub, tmp_path):
+    data = content(2 * MEBIBYTE, seed=3)
+    del hub.files["HKUSTAudio/AudioX-Turbo", SYNC]
+    theirs = tmp_path / "models" / "selva" / "synchformer_state_dict.pth"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(data)
+    known = json.dumps([len(data), f"sha256:{hashlib.sha256(data).hexdigest()}"])
+    result = download(hub, "turbo", "--to", tmp_path / "models" / "audiox", KNOWN_SYNC=known)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "models" / "audiox" / "AudioX-Turbo" / SYNC).read_bytes() == data
 
 
 def test_offline_asks_nobody(hub, tmp_path):
