@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import AudioXError
-from . import batch, convert, download, generate, inspect
+from . import batch, check, convert, download, generate, inspect
 
 COMMANDS = {
     "download": download,
@@ -14,6 +14,7 @@ COMMANDS = {
     "batch": batch,
     "convert": convert,
     "inspect": inspect,
+    "check": check,
 }
 """Name -> module, whose first line is the help. Modules import what is slow when they run, so help is quick."""
 
