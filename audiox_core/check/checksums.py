@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import torch
 from ..checkpoint import Checkpoint
 from ..checkpoint.checkpoint import TensorReader
 from ..errors import AudioXError
+from ..progress import no_progress
 from ..release.components import COMPONENT_TITLES
 from ..release.files import RELEASES, gigabytes
 from .result import Result, ok, problem, skipped
@@ -24,14 +26,12 @@ LEVELS = 3
 
 def check_sizes(checkpoint: Checkpoint, *, verify: bool) -> Iterator[Result]:
     """A result for each file of which size and checksum are known. verify: compute the checksum."""
-    try:
-        from ..release import download
-    except ImportError:
-        yield skipped("checksums", "the package huggingface_hub, which records them, is missing")
+    if importlib.util.find_spec("huggingface_hub") is None:
+        yield skipped("checksums", "the package huggingface_hub, which `audiox download` records them with, is missing")
         return
     for path in files_of(checkpoint):
-        if known := recorded(path, download):
-            yield _file(path, known, download.checksum if verify else None)
+        if known := recorded(path):
+            yield _file(path, known, verify)
 
 
 def files_of(checkpoint: Checkpoint) -> list[Path]:
@@ -40,8 +40,10 @@ def files_of(checkpoint: Checkpoint) -> list[Path]:
     return [*(file.path for file in checkpoint.files), *tokenizer]
 
 
-def recorded(path: Path, download) -> Remote | None:
+def recorded(path: Path) -> Remote | None:
     """What the record in a folder around a file says about it."""
+    from ..release import download  # here, because it needs huggingface_hub
+
     files = {file for release in RELEASES.values() for file in release.files}
     for folder in list(path.absolute().parents)[:LEVELS]:
         if (folder / download.RECORD).is_file():
@@ -53,14 +55,16 @@ def recorded(path: Path, download) -> Remote | None:
     return None
 
 
-def _file(path: Path, known: Remote, checksum) -> Result:
+def _file(path: Path, known: Remote, verify: bool) -> Result:
+    from ..release.download import checksum
+
     size = path.stat().st_size
     again = "Delete the file and run `audiox download` again."
     if size != known.size:
         return problem(path.name, f"{size:,} bytes, expected {known.size:,}: it is incomplete or another", again)
-    if checksum is None:
+    if not verify:
         return ok(path.name, f"{gigabytes(size)}, as downloaded; --verify compares the checksum", bytes=size)
-    found = checksum(path, known.checksum, lambda stage, done, total: None)
+    found = checksum(path, known.checksum, no_progress)
     if found != known.checksum:
         return problem(path.name, f"its checksum is {found}, expected {known.checksum}: it is damaged", again)
     return ok(path.name, f"{gigabytes(size)}, checksum as downloaded", bytes=size, checksum=found)

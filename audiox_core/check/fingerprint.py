@@ -28,7 +28,7 @@ other devices round differently, which four steps of sampling enlarge."""
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """loudness: LUFS. centroid: of the spectrum, in hertz. shares: percent of the power between EDGES. onsets: seconds."""
+    """loudness: LUFS. centroid: hertz. shares: percent of the power between EDGES. onsets: seconds."""
 
     loudness: float
     centroid: float

@@ -1,5 +1,5 @@
-"""What work cannot take less than: its arithmetic at the rate a machine multiplies matrices at, or its bytes at the rate
-it reads them.
+"""What work cannot take less than: its arithmetic at a machine's rate of multiplying matrices, or its bytes at the rate
+of reading them.
 
 Arithmetic is counted on models without memory (the meta device).
 """
@@ -52,17 +52,18 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, repeat: int = 25) -> f
     """Operations a second of a matrix product, the fastest of several, by whichever library does it faster."""
     x, weight = (torch.ones(rows, INNER, dtype=dtype, device=device) for rows in (ROWS, OUTER))
     with torch.inference_mode():
-        best = min(_fastest(partial(product, x, weight), device, repeat) for product in (F.linear, linear))
+        best = min(fastest(partial(product, x, weight), device, repeat) for product in (F.linear, linear))
     return 2 * ROWS * INNER * OUTER / best
 
 
 def bandwidth(device: torch.device, repeat: int = 5) -> float:
     """Bytes a second that are read from memory in order."""
     numbers = torch.ones(READ_NUMBERS, device=device)
-    return 4 * numbers.numel() / _fastest(numbers.sum, device, repeat)
+    return 4 * numbers.numel() / fastest(numbers.sum, device, repeat)
 
 
-def _fastest(run: Callable[[], object], device: torch.device, repeat: int) -> float:
+def fastest(run: Callable[[], object], device: torch.device, repeat: int) -> float:
+    """Seconds of the fastest of several calls of a function, after one that does not count."""
     seconds = []
     for _ in range(repeat + 1):
         start = time.perf_counter()

@@ -15,7 +15,7 @@ from ..errors import AudioXError
 from ..memory.devices import check_device
 from ..memory.machine import GB, detect
 from ..release.files import RELEASES, gigabytes
-from .result import Result, ok, problem, stop, warning
+from .result import Result, State, ok, problem, stop, warning
 
 LEAST_RAM = 2 * GB
 """The demo runs in less; the released models say themselves what they need."""
@@ -52,7 +52,7 @@ def check_machine(device: str, models: Path, *, downloaded: bool) -> Iterator[Re
 
 def usable(device: str) -> bool:
     """Whether the device exists."""
-    return _chosen(device).state.value == "ok"
+    return _chosen(device).state is State.OK
 
 
 def _processor() -> Result:

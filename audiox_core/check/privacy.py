@@ -31,7 +31,7 @@ class Names:
     def without_folders(self, text: str) -> str:
         """The text with its paths shortened."""
         for folder, word in self.folders:
-            text = re.sub(rf"{re.escape(folder)}(?![^/\\\s'\"),;:.])", lambda _, word=word: word, text)
+            text = word.join(re.split(rf"{re.escape(folder)}(?![^/\\\s'\"),;:.])", text))
         return _ABSOLUTE.sub("…/", text)
 
     def clean(self, result: Result) -> Result:

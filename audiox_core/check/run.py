@@ -11,7 +11,7 @@ from ..release.files import default_folder
 from .comfyui import Surroundings, check_surroundings
 from .facts import gather
 from .privacy import Names
-from .result import Report, Result, Section, problem, skipped
+from .result import Report, Result, Section, State, problem, skipped
 from .versions import can_run, check_versions
 
 BREAKS = (AudioXError, RuntimeError, OSError)
@@ -75,7 +75,7 @@ def _found(options: Options, around: Surroundings, models: Path) -> Iterator[tup
     yield from _section("Machine", check_machine(device, models, downloaded=downloaded))
     broken = False
     for title, result in _section("Model files", check_files(options.model, models, verify=options.verify)):
-        broken = broken or result.name == "model" and result.state.value == "stop"
+        broken = broken or (result.name == "model" and result.state is State.STOP)
         yield title, result
     if usable(device):
         yield from _on_device(options, device, broken)
