@@ -9,8 +9,8 @@ import numpy as np
 
 from ..lengths import SAMPLE_RATE
 from ..measure.levels import Sound, rms_level, side
-from ..measure.onsets import find_onsets, median_period
-from ..measure.spectra import mean_spectrum, pitch_slope, pitch_track, power_share, strongest_peak
+from ..measure.onsets import find_onsets, median_period, modulation_depth
+from ..measure.spectra import mean_spectrum, pitch_slope, pitch_track, power_spectrogram, spectral_flatness, strongest_peak
 
 SECONDS = 4.0
 """Of each sound that are decoded and listened to."""
@@ -20,6 +20,14 @@ SWEEP_RATE, SWEEP_STRAY = 0.15, 0.25
 
 SILENT_LEVEL = 0.01
 """Root mean square below which a sound is silence."""
+
+
+FRAME, NOISY_FLATNESS = 4096, 0.1
+"""Samples of a spectrum, and its flatness from which on it is noise: white noise has 0.56, tones nearly 0."""
+
+
+GAPS_DB = 9.0
+"""How far the level dips in a sound with gaps."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,10 @@ def tone(low: float, high: float, where: str = "centre") -> Callable[[Sound], bo
 
 
 def noise(sound: Sound) -> bool:
-    """No frequency stands out, and there is power at high ones."""
-    hertz, shares = mean_spectrum(sound)
-    return strongest_peak(hertz, shares).share < 0.25 and power_share(hertz, shares, 2000, 12000) > 0.3
+    """A flat spectrum that goes on without gaps; what is between ticks is flat, too."""
+    flatness = spectral_flatness(power_spectrogram(sound, FRAME, FRAME), FRAME)
+    steady = rms_level(sound) > SILENT_LEVEL and modulation_depth(sound) < GAPS_DB
+    return steady and float(np.median(flatness)) > NOISY_FLATNESS
 
 
 def silence(sound: Sound) -> bool:

@@ -19,8 +19,8 @@ TEXT = "first a rising siren, then slow ticking on the left"
 TIMES = (0.15, 0.5, 0.95)
 """Points of the schedule at which the transformer is evaluated."""
 
-LATENTS = 24
-"""Latent frames that the VAE encodes and decodes: 1.1 s."""
+LATENTS = 8
+"""Latent frames that the VAE encodes and decodes: 0.4 s."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def clip(stages: Stages) -> Tensor:
 
 def synchformer(stages: Stages) -> Tensor:
     model = stages.load(SYNCHFORMER, Synchformer, stages.dtype)
-    pictures = frames("check sync", 24, model.sizes.image_size)
+    pictures = frames("check sync", model.sizes.segment_frames, model.sizes.image_size)
     with stages.on_device(SYNCHFORMER, model), torch.inference_mode():
         return encode_sync(model, pictures.to(stages.device))
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from audiox_core.check import parity
 from audiox_core.check.answers import QUESTIONS, SECONDS, wrong_answers
-from audiox_core.check.cases import CASES
+from audiox_core.check.cases import CASES, Case
 from audiox_core.check.fingerprint import Fingerprint, is_sound
 from audiox_core.check.floors import sampling_work, stage_work
 from audiox_core.check.golden import FILE, SAMPLES, Stored, read_expected, read_golden
@@ -50,7 +49,7 @@ def test_the_golden_file_is_small_and_has_every_case():
 
 
 def test_inputs_are_the_same_numbers_everywhere():
-    assert noise("a", 3).tolist() == pytest.approx([-1.1316158, 0.8990213, 1.3427689], abs=2e-7)
+    assert noise("a", 3).tolist() == pytest.approx([1.6906159, -1.5214765, -0.6243653], abs=2e-7)
     many = noise("b", 100_000)
     assert abs(many.mean()) < 0.02 and abs(many.std() - 1) < 0.01
     assert frames("c", 2, 48).shape == (2, 3, 48, 48)
@@ -65,17 +64,16 @@ def test_every_module_agrees_here_in_float32_and_half_precision():
     assert results["bf16"].state in (State.OK, State.WARNING)
 
 
-def test_a_weight_that_is_off_by_a_percent_names_its_module(monkeypatch):
+def test_a_weight_that_is_off_by_a_hundredth_names_its_module():
     case = next(case for case in CASES if case.name == "fusion")
 
     def disturbed(stages):
-        stages.network().maf.layers[0].ffn_out.weight.data *= 1.01 if hasattr(stages.network().maf, "layers") else 1
-        return 1.001 * case.compute(stages)
+        next(stages.network().maf.layers[0].parameters()).data *= 1.01
+        return case.compute(stages)
 
-    wrong = parity.Case("fusion", disturbed)
-    result = next(check_parity("cpu", (wrong,)))
+    result = next(check_parity("cpu", (Case("fusion", disturbed),)))
     assert (result.name, result.state) == ("fp32", State.PROBLEM)
-    assert "fusion 1.0e-03" in result.text
+    assert ": fusion " in result.text
 
 
 def test_not_a_number_is_never_close():
