@@ -10,7 +10,14 @@ import numpy as np
 from ..lengths import SAMPLE_RATE
 from ..measure.levels import Sound, rms_level, side
 from ..measure.onsets import find_onsets, median_period, modulation_depth
-from ..measure.spectra import mean_spectrum, pitch_slope, pitch_track, power_spectrogram, spectral_flatness, strongest_peak
+from ..measure.spectra import (
+    mean_spectrum,
+    pitch_slope,
+    pitch_track,
+    power_spectrogram,
+    spectral_flatness,
+    strongest_peak,
+)
 
 SECONDS = 4.0
 """Of each sound that are decoded and listened to."""

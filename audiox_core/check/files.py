@@ -26,6 +26,9 @@ from .result import Result, ok, problem, stop, warning
 RELEASED_PARTS = {VAE: VAESizes(), CLIP_VISION: ClipSizes(), SYNCHFORMER: SynchformerSizes(), T5: T5Sizes()}
 """Component -> its sizes in the released models; the network's depend on the model."""
 
+DEPTH = 4
+"""Levels of folders below the models' folder that are looked at; a link may lead in a circle."""
+
 GET_AGAIN = "Get the file again, for example with `audiox download`."
 
 
@@ -88,8 +91,17 @@ def missing_parts(checkpoint: Checkpoint) -> Iterator[Result]:
 
 def model_files(models: Path) -> list[Path]:
     """Files below the models' folder that may be models; the demo's are left out."""
-    found = [path for path in models.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in _files_below(models, DEPTH) if path.suffix.lower() in SUFFIXES]
     return sorted(path for path in found if not is_companion(path.relative_to(models)) and path.parent != DEMO_FOLDER)
+
+
+def _files_below(folder: Path, depth: int) -> Iterator[Path]:
+    """Files in a folder and so many levels of folders below it, through links too."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file():
+            yield path
+        elif depth:
+            yield from _files_below(path, depth - 1)
 
 
 def describe_file(path: Path, models: Path) -> Result:

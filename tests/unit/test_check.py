@@ -132,7 +132,9 @@ def test_versions_are_read_up_to_what_is_no_number(version, numbers):
 
 @pytest.mark.parametrize("package", ["torch", "av", "transformers"])
 def test_without_a_package_the_command_still_ends_in_a_verdict(package, tmp_path):
-    code = f"import sys; sys.modules[{package!r}] = None; from audiox_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from audiox_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", code, "check", "--json", str(tmp_path / "check.json")],
         cwd=tmp_path,
@@ -291,6 +293,14 @@ def test_every_model_in_the_folder_has_a_line(demo):
     assert results["broken/turbo.ckpt"].state is State.PROBLEM
     assert results["lora.safetensors"].state is State.WARNING
     assert "not usable as a model" in results["lora.safetensors"].text
+
+
+def test_a_model_behind_a_link_is_found(demo, tmp_path_factory):
+    models = tmp_path_factory.mktemp("audiox")
+    (models / "linked").symlink_to(demo.parent, target_is_directory=True)
+    (demo.parent / "circle").symlink_to(models, target_is_directory=True)
+    results = named(check_files(None, models, verify=False))
+    assert results["linked/my_turbo.safetensors"].state is State.OK
 
 
 def lora() -> bytes:
