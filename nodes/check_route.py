@@ -51,7 +51,7 @@ async def _checked(report: Path) -> web.Response:
     )
     try:
         text, errors = await asyncio.wait_for(process.communicate(), TIME_LIMIT)
-    except asyncio.TimeoutError:  # noqa: UP041, Python 3.10 has another TimeoutError
+    except asyncio.TimeoutError:
         return _refusal(504, f"The check did not end within {TIME_LIMIT:g} s; run `python -m audiox_core check`.")
     finally:
         if process.returncode is None:
