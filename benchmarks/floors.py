@@ -8,23 +8,19 @@ least that the formulas need: modulation once a run, no margins around tiles.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from audiox_core.check.floors import Work, bandwidth, counted, fastest, matrix_rate, weights
 from audiox_core.checkpoint import open_checkpoint
 from audiox_core.memory import Dtypes, ModelFootprint
 from audiox_core.models.conditioners import VideoConditioner, VideoSizes
 from audiox_core.models.dit import DiT, DiTSizes
 from audiox_core.models.encoders import ClipSizes, transformers_module
 from audiox_core.models.mmdit import MMDiT, MMDiTSizes
-from audiox_core.models.onednn import linear
 from audiox_core.models.synchformer import Synchformer, SynchformerSizes
 from audiox_core.models.vae import OobleckVAE, VAESizes
 
@@ -32,20 +28,6 @@ from . import inputs
 from .runner import Options
 
 META = {"device": "meta"}
-ROWS, INNER, OUTER = 237, 4608, 4096
-"""A product of the transformer's feed-forward."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a stage has to do: floating-point operations, and numbers of weights that it reads."""
-
-    operations: int
-    weights: int
-
-    def seconds(self, rate: float, bandwidth: float, size: int) -> float:
-        """At a rate in operations a second and a bandwidth in bytes a second, weights of `size` bytes."""
-        return max(self.operations / rate, self.weights * size / bandwidth)
 
 
 @dataclass(frozen=True)
@@ -87,20 +69,6 @@ def floor(stage: str, options: Options, rates: Rates) -> dict[str, float]:
     return {label: work.seconds(rate, rates.memory, size) for label, rate, size in speeds}
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype, repeat: int = 25) -> float:
-    """Operations a second of a matrix product, the fastest of several, by whichever library does it faster."""
-    x, weight = (torch.ones(rows, INNER, dtype=dtype, device=device) for rows in (ROWS, OUTER))
-    with torch.inference_mode():
-        best = min(_fastest(partial(product, x, weight), repeat) for product in (F.linear, linear))
-    return 2 * ROWS * INNER * OUTER / best
-
-
-def bandwidth(device: torch.device, repeat: int = 5) -> float:
-    """Bytes a second that are read from memory in order."""
-    numbers = torch.ones(2**26, device=device)
-    return 4 * numbers.numel() / _fastest(numbers.sum, repeat)
-
-
 def disk_rate(path: Path) -> float:
     """Bytes a second of a file that the system has not cached, read in order."""
     inputs.forget(path)
@@ -121,32 +89,11 @@ def decoding_seconds(path: Path) -> float:
             for _ in container.decode(video=0):
                 pass
 
-    return _fastest(decode, 3)
-
-
-def _fastest(run: Callable[[], object], repeat: int) -> float:
-    seconds = []
-    for _ in range(repeat + 1):
-        start = time.perf_counter()
-        run()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+    return fastest(decode, torch.device("cpu"), 3)
 
 
 def frozen(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
-
-
-def counted(run: Callable[[], object]) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops()
-
-
-def weights(*models: nn.Module) -> int:
-    return sum(parameter.numel() for model in models for parameter in model.parameters())
 
 
 def evaluation(options: Options) -> Work:

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .check_route import register_check
 from .decode import VAEDecode
 from .encode import EncodeAudio, EncodeText, EncodeVideo
 from .folders import register_folders
@@ -15,6 +16,7 @@ from .save import SaveSound
 class AudioXExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_folders()
+        register_check()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

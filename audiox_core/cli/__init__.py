@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from ..errors import AudioXError
-from . import batch, convert, download, generate, inspect
+from . import batch, check, convert, download, generate, inspect
 
 COMMANDS = {
     "download": download,
@@ -19,6 +19,7 @@ COMMANDS = {
     "batch": batch,
     "convert": convert,
     "inspect": inspect,
+    "check": check,
 }
 """Name -> module, whose first line is the help. Modules import what is slow when they run, so help is quick."""
 

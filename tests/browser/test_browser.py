@@ -281,6 +281,28 @@ def test_a_command_opens_its_workflow(command, name, page):
     assert page.run("return app.graph.nodes.length - 1") == len(shipped(name))
 
 
+def test_a_command_shows_a_check_that_can_be_copied(page):
+    """The server's answer is a stand-in: the real one is tested without a page, and takes a minute."""
+    page.run("""
+        window.answer = { text: "It <works>.", report: { schema: "audiox-check/1" } };
+        window.fetchedBefore = window.fetch;
+        window.fetch = (url, ...rest) => String(url).endsWith("/audiox/check")
+          ? Promise.resolve(new Response(JSON.stringify(window.answer))) : window.fetchedBefore(url, ...rest);
+        await app.extensionManager.command.execute("AudioX.Check")
+    """)
+    shown = "document.querySelector('dialog.audiox-check')"
+    try:
+        assert page.wait_for(f"{shown}?.querySelector('pre').textContent") == "It <works>."
+        page.run(
+            f"navigator.clipboard.writeText = async (text) => {{ window.copied = text }}; {shown}.querySelector('[data-copy]').click()"
+        )
+        assert page.wait_for("window.copied").startswith("It <works>.\n\n```json\n{")
+        page.run(f"{shown}.querySelector('[data-close]').click()")
+        page.wait_for(f"!{shown}")
+    finally:
+        page.run("window.fetch = window.fetchedBefore")
+
+
 def test_choosing_a_task_writes_its_sentence(page, look, tmp_path):
     open_workflow(page, "t2a_turbo")
     text, task = (widget("AudioXEncodeText", name) for name in ("text", "task"))
