@@ -9,7 +9,7 @@ from ..checkpoint import Checkpoint, open_checkpoint
 from ..checkpoint.checkpoint import HOW_TO_ADD
 from ..checkpoint.layout import is_companion
 from ..checkpoint.reader import SUFFIXES, TensorFile
-from ..checkpoint.validation import first_few
+from ..wording import first_few
 from ..demo import FOLDER as DEMO_FOLDER
 from ..demo import demo_path
 from ..errors import AudioXError

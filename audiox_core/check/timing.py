@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from ..lengths import DECODE_REACH, GOOD_FRAMES
+from ..lengths import DECODE_REACH, COVERED_FRAMES
 from ..memory import MemoryPlan
 from ..memory.report import MemoryWatch, gb
 from ..models.attention import sdpa
@@ -41,7 +41,7 @@ def check_times(trial: Trial) -> Iterator[Result]:
         operations=rate(dtype),
         bytes=read,
     )
-    work = stage_work(trial.checkpoint, trial.settings, GOOD_FRAMES + DECODE_REACH)
+    work = stage_work(trial.checkpoint, trial.settings, COVERED_FRAMES + DECODE_REACH)
     for stage, seconds in trial.clock.seconds.items():
         used = trial.dtypes.vae if stage == "decode" else dtype
         floor = work[stage].seconds(rate(used), read, used.itemsize) if stage in work else None

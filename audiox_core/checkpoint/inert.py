@@ -110,6 +110,11 @@ class _Unpickler(pickle._Unpickler):
     The one written in C has no such table of operations.
     """
 
+    stack: list[Any]  # these four are of the base class, whose types are not published
+    append: Callable[[Any], None]
+    readline: Callable[[], bytes]
+    pop_mark: Callable[[], list[Any]]
+
     left_out: dict[str, type[StandIn]]
 
     def find_class(self, module: str, name: str) -> Any:
@@ -170,8 +175,8 @@ class _Unpickler(pickle._Unpickler):
             pairs = zip(items[::2], items[1::2], strict=True)
             self.stack[-1].update({key: value for key, value in pairs if isinstance(key, str | int)})
 
-    dispatch: ClassVar = {
-        **pickle._Unpickler.dispatch,
+    dispatch: ClassVar[dict[int, Any]] = {
+        **cast("dict[int, Any]", pickle._Unpickler.dispatch),
         pickle.REDUCE[0]: load_reduce,
         pickle.NEWOBJ[0]: load_reduce,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,
