@@ -11,6 +11,7 @@ import importlib.util
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -118,6 +119,39 @@ def check_cpu_dtypes(model: Path) -> dict[str, list[str]]:
     return types | ({"weights": ["the same"]} if same else {})
 
 
+def check_prompt_vae(checkpoint) -> dict[str, float]:
+    """The second encoder of a checkpoint with two VAEs, here one with two tensors exchanged, against the core's."""
+    from pack.audiox_core.checkpoint.vae_copies import VAECopies
+    from pack.nodes.load import vae_of
+
+    encoder = {name: source for name, source in checkpoint.sources["vae"].items() if name.startswith("encoder.")}
+    alpha, beta = (next(name for name in encoder if name.endswith(end)) for end in (".alpha", ".beta"))
+    exchanged = encoder | {alpha: encoder[beta], beta: encoder[alpha]}
+    both = replace(checkpoint, vae_copies=VAECopies(exchanged, stored=True))
+    vae, sound = vae_of(both), torch.rand(1, 2, 8192, generator=torch.Generator().manual_seed(0))
+    ours, _ = vae.encode_prompt_statistics(sound)
+    if ours.equal(vae.encode_statistics(sound)[0]):
+        raise ValueError("The prompt was encoded with the VAE that decodes.")
+    return compared(ours, both.load_prompt_vae(torch.float32).encode_statistics(sound)[0])
+
+
+def check_needs(checkpoint) -> None:
+    """What Load AudioX requires of a checkpoint before it reads it follows from the graph."""
+    from pack.nodes.load import FROM_CHECKPOINT, needed_parts
+
+    def needs(**inputs: object) -> tuple[str, ...]:
+        return needed_parts(checkpoint, {"2": {"inputs": inputs}}, "1", FROM_CHECKPOINT)
+
+    graphs = {
+        ("vae",): needs(model=["1", 0], clip=["7", 2], text="1"),
+        ("vae", "t5"): needs(clip=["1", 2]),
+        ("vae", "clip_vision", "synchformer"): needs(video_encoder=["1", 3]),
+    }
+    wrong = {expected: found for expected, found in graphs.items() if expected != found}
+    if wrong:
+        raise ValueError(f"Load AudioX would require {wrong}.")
+
+
 def check_reload(patcher) -> dict[str, float]:
     """Weights of a patcher and of the one that its `cached_patcher_init` makes anew."""
 
@@ -147,6 +181,8 @@ def main(tree: Path, pack: Path, model: Path) -> None:
     with torch.inference_mode():
         found = {f"T5, {name}": check_text(checkpoint, text) for name, text in texts.items()}
         found["CLIP"] = check_clip(checkpoint)
+        found["prompt VAE"] = check_prompt_vae(checkpoint)
+        check_needs(checkpoint)
         from pack.nodes.load import load_model, text_encoder_of
 
         found["MODEL anew"] = check_reload(load_model(str(model), {"variant": None, "dtype": None}))

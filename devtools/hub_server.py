@@ -27,7 +27,7 @@ class HubServer:
     Range or None) of every request. Ways to fail: cut: file -> bytes after which to break off, one for each request;
     refuse: status of every answer, or a file -> status; corrupt: files with a wrong byte; ignore_range: answers every
     request for a rest with the whole file; page: file -> what is answered in its place; only_in_main: files that other
-    revisions lack; listings: the answer to every request for one; lfs: file -> what its entry in a listing says.
+    revisions lack; listings: the answer to every request for one; lfs: file -> what a listing says of it instead.
     """
 
     def __init__(self):

@@ -9,7 +9,6 @@ from ..checkpoint import Checkpoint, open_checkpoint
 from ..checkpoint.checkpoint import HOW_TO_ADD
 from ..checkpoint.layout import is_companion
 from ..checkpoint.reader import SUFFIXES, TensorFile
-from ..wording import first_few
 from ..demo import FOLDER as DEMO_FOLDER
 from ..demo import demo_path
 from ..errors import AudioXError
@@ -20,6 +19,7 @@ from ..models.vae import VAESizes
 from ..release.components import CLIP_VISION, COMPONENT_TITLES, NETWORK, SYNCHFORMER, T5, TOKENIZER, VAE
 from ..release.files import gigabytes
 from ..release.variants import VARIANTS
+from ..wording import first_few
 from .checksums import check_sizes, check_values
 from .result import Result, ok, problem, stop, warning
 

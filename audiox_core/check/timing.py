@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from ..lengths import DECODE_REACH, COVERED_FRAMES
+from ..lengths import COVERED_FRAMES, DECODE_REACH
 from ..memory import MemoryPlan
 from ..memory.report import MemoryWatch, gb
 from ..models.attention import sdpa

@@ -19,6 +19,9 @@ VARIANT_KEY = "audiox.variant"
 GUIDANCE_KEY = "audiox.cfg"
 """Entry of the metadata for the guidance scale that suits a checkpoint, if it isn't its variant's."""
 
+MAX_GUIDANCE = 30.0
+"""Largest scale that a file may request."""
+
 
 def stored_guidance(file: TensorFile) -> float | None:
     """The guidance scale that a file's metadata states, None if it states none.
@@ -29,7 +32,7 @@ def stored_guidance(file: TensorFile) -> float | None:
     stated = file.metadata.get(GUIDANCE_KEY)
     if stated is None:
         return None
-    if not re.fullmatch(r"\d{1,2}(\.\d+)?", stated):
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,6})?", stated) or not 0 < float(stated) <= MAX_GUIDANCE:
         raise AudioXError(
             f"{file.path} states the guidance scale {stated!r}, expected a number such as 2.5; get the file again."
         )
