@@ -124,11 +124,15 @@ def items_of(latent: dict) -> tuple[BatchItem, ...]:
 
 
 def _candidates(latent: dict) -> list[tuple[BatchItem, ...]]:
-    """What the rows may be: what `batch_index` says, and, where a node has renumbered it, what the dictionary says."""
+    """What the rows may be: what `batch_index` says and, where it numbers only some of them, what the dictionary says.
+
+    LatentBatchSeedBehavior gives all rows the first one's entry, or none.
+    """
     count, listed, indices = len(latent["samples"]), latent.get(ITEMS, ()), latent.get("batch_index") or ()
     indexed = tuple(index.item if isinstance(index, BatchIndex) else BatchItem() for index in indices)
     indexed = indexed if any(isinstance(index, BatchIndex) for index in indices) else ()
-    fitting = [items for items in (indexed, listed) if len(items) == count]
+    lists = (indexed, listed) if {*indexed} <= {*listed} else (indexed,)
+    fitting = [items for items in lists if len(items) == count]
     if fitting:
         return fitting
     known = {*indexed, *listed}
