@@ -352,6 +352,6 @@ def check_guided(settings: RunSettings) -> None:
     """AudioXError for a negative prompt in a run without guidance."""
     if settings.cfg == 1:
         raise AudioXError(
-            "Leave the negative prompt (--negative) out, or set cfg (--cfg) to other than 1: it counts only with "
-            "guidance, which Turbo does not take."
+            "Leave the negative prompt (--negative) out, or set cfg (--cfg) to a value other than 1: a negative prompt "
+            "has no effect without guidance, and Turbo has none."
         )

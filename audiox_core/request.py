@@ -8,7 +8,7 @@ from typing import get_args
 
 from .errors import AudioXError
 from .lengths import CLIP_SECONDS, check_length
-from .media.modes import MixMode
+from .media.mix_modes import MixMode
 from .release.variants import SAMPLERS, join_or
 
 TimeRange = tuple[float, float]
@@ -77,7 +77,9 @@ class Request:
         if self.mode not in get_args(MixMode):
             raise AudioXError(f"The mode is {self.mode!r}, expected {join_or(get_args(MixMode))}.")
         if self.edit and self.loop:
-            raise AudioXError("--loop generates a new sound: leave it out, or --edit.")
+            raise AudioXError(
+                "Leave --loop or --edit out: they can't be combined, because a loop is always a new sound."
+            )
         if not self.edit and (self.ranges or self.before or self.after or self.denoise != 1):
             raise AudioXError("Name a sound to work on with --edit: --range, --before, --after and --denoise need one.")
 

@@ -15,7 +15,7 @@ from .checkpoint import Checkpoint
 from .errors import AudioXError
 from .media.decoding import decode_loop, decode_part
 from .media.frames import FrameRequest, encoder_requests
-from .media.levels import limit_peak
+from .media.peak_limit import limit_peak
 from .memory.placement import Placement
 from .memory.plan import MemoryPlan
 from .models import encoders

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..audiox_core.errors import AudioXError
 from ..audiox_core.measure.loudness import GATE, loudness
 from ..audiox_core.media.decoding import decode_loop, decode_part
-from ..audiox_core.media.levels import limit_peak
+from ..audiox_core.media.peak_limit import limit_peak
 from .batch_items import check_mask, items_of, length_of, loop_of
 from .inputs import require_finite, seconds_input
 from .keys import TOOK

@@ -10,7 +10,7 @@ from comfy_api.latest import Input, io
 
 from ..audiox_core.media.extent import video_extent
 from ..audiox_core.media.files import open_media, source_name
-from ..audiox_core.media.modes import MixMode
+from ..audiox_core.media.mix_modes import MixMode
 from ..audiox_core.media.mux import Cut, SoundPlacement, mux_video
 from .audio_input import require_audio
 from .inputs import DAY, seconds_input

@@ -139,7 +139,7 @@ def plan_batches(args: argparse.Namespace, checkpoint: Checkpoint, size: int) ->
 
 
 def batch_key(item: Item, checkpoint: Checkpoint) -> tuple[Hashable, ...]:
-    """Latent frames, and what else sounds have in common that are sampled together; edits go one by one."""
+    """What sounds must share to be sampled together, latent frames first. An edit is always its own batch."""
     from ..pipeline import request_settings
 
     request = item.request

@@ -13,7 +13,7 @@ from ..demo import DEFAULT, NAMES, demo_path
 from ..disk import check_free, remove_leftovers
 from ..errors import AudioXError
 from ..lengths import SAMPLE_RATE, latent_frames, samples_from_seconds
-from ..media.modes import MixMode
+from ..media.mix_modes import MixMode
 from ..release.variants import SAMPLERS, VARIANTS
 from ..request import Request, parse_range
 from . import memory

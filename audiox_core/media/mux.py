@@ -32,7 +32,7 @@ from .files import (
     written_whole,
 )
 from .mix import OriginalSound, SoundTrack
-from .modes import MixMode
+from .mix_modes import MixMode
 from .muxer import MP4_FAMILY, CopiedStream, Muxer
 from .remux import shifted_packets
 from .resampling import resample

@@ -70,7 +70,7 @@ def sounds_per_prompt(prompts: int, sounds: int) -> int:
     """How many items of a latent batch each row of a prompt batch serves; AudioXError when they do not divide."""
     if sounds % prompts:
         raise AudioXError(
-            f"The prompt is a batch of {prompts} and the latent a batch of {sounds}, expected a multiple of it: "
+            f"The latent is a batch of {sounds}, expected a multiple of the {prompts} prompts: "
             "generate as many sounds as there are prompts, or use one prompt."
         )
     return sounds // prompts

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: how the outputs for a prompt and for less than it make one."""
+"""Classifier-free guidance: combining the outputs for the full prompt, for part of it and for the negative prompt."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..release.variants import FLOW_SAMPLERS, V_SAMPLERS
 from .flow import add_flow_noise, flow_sigmas, from_velocity, sample_euler, sample_renoise
+from .multistep import sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
 from .noise import BrownianNoise, SeededNoise
-from .ode import sample_dpm_2, sample_dpmpp_2s_ancestral, sample_heun
-from .sde import sample_dpmpp_2m_sde, sample_dpmpp_3m_sde
+from .second_order import sample_dpm_2, sample_dpmpp_2s_ancestral, sample_heun
 from .types import Denoise, Noise, Sampler, Velocity
 from .v_prediction import add_v_noise, from_v, v_scalings, v_sigmas
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audiox_core.media.levels import limit_peak
+from audiox_core.media.peak_limit import limit_peak
 from audiox_core.prompts import draw_masks, mask_prompt
 
 

@@ -163,7 +163,7 @@ BAD = {
     "negative without guidance": (["--negative", "noise"], "guidance"),
     "too long": (["--seconds", "601"], "at most 600"),
     "a range of nothing": (["--range", "1:2"], "--edit"),
-    "a loop of a sound": (["--edit", "x.wav", "--loop"], "leave it out"),
+    "a loop of a sound": (["--edit", "x.wav", "--loop"], "combined"),
     "no length": (["--seconds", "0"], "more than 0"),
     "unknown ending": (["--out", "sound.xyz"], ".wav"),
     "video out of nothing": (["--out", "film.mp4"], "--video"),

@@ -215,7 +215,7 @@ def test_a_request_has_defaults_and_cannot_be_changed():
         ({"sampler": "magic"}, "magic"),
         ({"mode": "loud"}, "loud"),
         ({"video": "a", "image": "b"}, "not both"),
-        ({"edit": "a", "loop": True}, "leave it out"),
+        ({"edit": "a", "loop": True}, "combined"),
         ({"denoise": 0.5}, "--edit"),
         ({"ranges": ((0.0, 1.0),)}, "--edit"),
     ],
