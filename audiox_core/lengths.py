@@ -127,5 +127,5 @@ def windows_from_frames(frames: int) -> int:
 
 
 def samples_of_latent(frames: int) -> int:
-    """Samples to decode when only the latent is known: all it holds, but just the first 10 s of a single full window."""
+    """Samples to decode when only the latent is known: all it holds, but only 10 s of a single full window."""
     return PROMPT_SAMPLES if frames == LATENT_FRAMES else frames * SAMPLES_PER_LATENT

@@ -63,8 +63,8 @@ class Prompt:
         has_video = self.clip_tokens is not None
         if loop and (self.windows(sizes) > 1 or (has_video and not self.still)):
             raise AudioXError(
-                "Use a text, a static image or an audio prompt of 10 s, or switch the loop off: a loop can't use a video "
-                "or a longer audio prompt, because these begin and end."
+                "Use a text, a static image or an audio prompt of 10 s, or switch the loop off: a loop can't use a "
+                "video or a longer audio prompt, because these begin and end."
             )
         video, audio = self._video_windows(sizes), self._audio_windows(sizes)
         if has_video and not self.still:

@@ -23,7 +23,13 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 CLIP_BATCH = 10
-"""Frames per call of the CLIP tower: small enough for progress and interrupts, large enough for the kernels."""
+"""Frames that the CLIP tower is given in one call: few enough for progress and interrupts, enough for the kernels."""
+
+TOWER = "vision_model."
+"""Prefix of the tower's names in released files and transformers 4; transformers 5 drops it from the bare tower."""
+
+TEXT_TOKENS = 128
+"""Token ids of a prompt, including the closing one."""
 
 END_TOKEN = "</s>"
 
