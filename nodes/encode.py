@@ -17,7 +17,7 @@ from ..audiox_core.release.tasks import TASKS
 from .adapters.video_encoder import VideoEncoder
 from .audio_input import require_audio
 from .conditioning import with_text, with_values
-from .inputs import ANY_AUDIO, DAY, seconds_input
+from .inputs import ANY_AUDIO, DAY, require_finite, seconds_input
 from .keys import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
 from .load import VideoEncoderType
 from .messages import warn_on_node
@@ -190,6 +190,7 @@ class EncodeVideo(io.ComfyNode):
         frame_sampling: str = "by time",
         seconds: float = CLIP_SECONDS,
     ) -> io.NodeOutput:
+        require_finite(fps=fps, start=start, seconds=seconds)
         if video_encoder is None:
             raise AudioXError(
                 "There is no video encoder: the checkpoint in Load AudioX has no CLIP tower or no Synchformer. Put "
@@ -277,6 +278,7 @@ class EncodeAudio(io.ComfyNode):
         seed: int = 0,
         seconds: float = CLIP_SECONDS,
     ) -> io.NodeOutput:
+        require_finite(start=start, seconds=seconds)
         if not hasattr(vae, "prompt_sizes"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_audio(audio)

@@ -14,7 +14,7 @@ from comfy_api.latest import Input, InputImpl, io
 from ..audiox_core.media.mux import MP4_FAMILY, Cut, SoundPlacement, mux_video
 from ..audiox_core.request import MixMode
 from .audio_input import require_audio
-from .inputs import DAY, seconds_input
+from .inputs import DAY, require_finite, seconds_input
 from .video import interruptible, untrimmed_file
 
 
@@ -87,6 +87,7 @@ class MuxVideo(io.ComfyNode):
         duration: float = 0.0,
         loudness: float = 0.0,
     ) -> io.NodeOutput:
+        require_finite(gain_db=gain_db, offset=offset, start=start, duration=duration, loudness=loudness)
         require_audio(audio)
         os.makedirs(folder_paths.get_temp_directory(), exist_ok=True)
         with untrimmed_file(video) as source:
