@@ -18,7 +18,7 @@ from ..audiox_core.release.tasks import TASKS
 from .adapters.video_encoder import VideoEncoder
 from .audio_input import require_audio
 from .conditioning import with_text, with_values
-from .inputs import ANY_AUDIO, DAY, seconds_input
+from .inputs import ANY_AUDIO, DAY, require_finite, seconds_input
 from .keys import AUDIO, CLIP_TOKENS, STILL, SYNC_FEATURES
 from .load import VideoEncoderType
 from .messages import warn_on_node
@@ -195,6 +195,7 @@ class EncodeVideo(io.ComfyNode):
         frame_sampling: str = "by time",
         seconds: float = CLIP_SECONDS,
     ) -> io.NodeOutput:
+        require_finite(fps=fps, start=start, seconds=seconds)
         if video_encoder is None:
             raise AudioXError(
                 "There is no video encoder: connect this to a Load AudioX, which says what its checkpoint lacks. "
@@ -282,6 +283,7 @@ class EncodeAudio(io.ComfyNode):
         seed: int = 0,
         seconds: float = CLIP_SECONDS,
     ) -> io.NodeOutput:
+        require_finite(start=start, seconds=seconds)
         if not hasattr(vae, "prompt_sizes"):
             raise AudioXError("The VAE is not AudioX's: connect the VAE output of Load AudioX.")
         require_audio(audio)

@@ -183,6 +183,12 @@ def foreign_model() -> dict:
     return made
 
 
+def with_nan(prompt: dict, at: str, name: str) -> dict:
+    """The prompt with NaN in an input, as a client can send it: core's limits let it pass."""
+    prompt[at]["inputs"][name] = "nan"
+    return prompt
+
+
 IMAGE = node("EmptyImage", width=64, height=64, batch_size=1, color=0x336699)
 SHORT = node("EmptyLatentAudio", seconds=10.0, batch_size=1)
 LONG = node("EmptyLatentAudio", seconds=60.0, batch_size=1)
@@ -244,6 +250,37 @@ CASES = [
 ]
 
 
+NUMBERS = {
+    "sample": (sampling(), ["cfg", "denoise", "cfg_rescale", "video_cfg"]),
+    "latent": (sampling(), ["seconds"]),
+    "range": (masking(), ["start", "end"]),
+    "seen": (seeing(file="example.mp4"), ["fps", "start", "seconds"]),
+    "heard": (hearing(), ["start", "seconds"]),
+    "mux": (muxing(), ["gain_db", "offset", "start", "duration", "loudness"]),
+    "decode": (decoding(), ["seconds"]),
+}
+"""Node of a prompt -> the prompt and every input of the node that takes a fraction."""
+
+CASES += [
+    Case(
+        f"NaN for {name} of {at}",
+        lambda at=at, name=name, prompt=prompt: with_nan(prompt(), at, name),
+        at,
+        f"{name}.*nan",
+    )
+    for at, (prompt, names) in NUMBERS.items()
+    for name in names
+] + [
+    Case(
+        f"NaN for {name} of VAE Encode",
+        lambda name=name: with_nan(masking()(), "latent", name),
+        "latent",
+        f"{name}.*nan",
+    )
+    for name in ("before", "after")
+]
+
+
 @pytest.fixture(scope="module")
 def bad(lab, released_dir, example_video, tmp_path_factory):
     """The server, with broken files in its folders."""
@@ -301,6 +338,21 @@ def test_a_sentence_names_the_node(bad, case):
 )
 def test_odd_but_right(bad, name, prompt):
     assert run_latent(bad, prompt()).isfinite().all()
+
+
+def test_no_number_is_left_out(bad):
+    """A new input that takes a fraction belongs into NUMBERS."""
+    tried = {(prompt()[at]["class_type"], name) for at, (prompt, names) in NUMBERS.items() for name in names}
+    tried |= {("AudioXVAEEncode", "before"), ("AudioXVAEEncode", "after")}
+    found = {
+        (class_type, name)
+        for class_type, info in bad.object_info().items()
+        if class_type.startswith("AudioX")
+        for group in ("required", "optional")
+        for name, definition in info["input"].get(group, {}).items()
+        if definition[0] == "FLOAT"
+    }
+    assert found == tried
 
 
 def test_the_server_lives_on(bad):
