@@ -13,15 +13,10 @@ from ..audiox_core.media.files import open_media, source_name
 from ..audiox_core.media.mix_modes import MixMode
 from ..audiox_core.media.mux import Cut, SoundPlacement, mux_video
 from .audio_input import require_audio
-<<<<<<< HEAD
-from .inputs import DAY, seconds_input
+from .inputs import DAY, require_finite, seconds_input
 from .messages import show_on_node
 from .temporary import content_key, count_losses, temporary_video
 from .video import edited_file, interruptible
-=======
-from .inputs import DAY, require_finite, seconds_input
-from .video import interruptible, untrimmed_file
->>>>>>> track-i
 
 
 class MuxVideo(io.ComfyNode):
