@@ -293,9 +293,8 @@ def test_a_command_shows_a_check_that_can_be_copied(page):
     shown = "document.querySelector('dialog.audiox-check')"
     try:
         assert page.wait_for(f"{shown}?.querySelector('pre').textContent") == "It <works>."
-        page.run(
-            f"navigator.clipboard.writeText = async (text) => {{ window.copied = text }}; {shown}.querySelector('[data-copy]').click()"
-        )
+        page.run("navigator.clipboard.writeText = async (text) => { window.copied = text }")
+        page.run(f"{shown}.querySelector('[data-copy]').click()")
         assert page.wait_for("window.copied").startswith("It <works>.\n\n```json\n{")
         page.run(f"{shown}.querySelector('[data-close]').click()")
         page.wait_for(f"!{shown}")
