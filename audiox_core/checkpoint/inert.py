@@ -57,7 +57,7 @@ def _view(
 ) -> torch.Tensor:
     if len(size) != len(stride) or min((offset, *size, *stride)) < 0:
         raise pickle.UnpicklingError("a tensor with an impossible shape")
-    bytes_ = storage.untyped()
+    bytes_ = storage._untyped_storage  # `untyped()` warns that this class will go
     end = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if all(size) and end * dtype.itemsize > bytes_.nbytes():
         raise pickle.UnpicklingError("a tensor larger than its storage")
@@ -170,7 +170,7 @@ class _Unpickler(pickle._Unpickler):
             pairs = zip(items[::2], items[1::2], strict=True)
             self.stack[-1].update({key: value for key, value in pairs if isinstance(key, str | int)})
 
-    dispatch: ClassVar = {
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         **pickle._Unpickler.dispatch,
         pickle.REDUCE[0]: load_reduce,
         pickle.NEWOBJ[0]: load_reduce,

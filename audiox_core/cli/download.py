@@ -74,14 +74,14 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> list[
 
     if hub.is_offline():
         recorded = {remote.file: remote for remote in hub.recorded(folder, release.files)}
-        missing = [
+        unrecorded = [
             file.path
             for file in release.files
             if file not in recorded or not _with_bar(hub.is_there, recorded[file], folder)
         ]
-        if missing:
+        if unrecorded:
             raise AudioXError(
-                f"Unset HF_HUB_OFFLINE to download {', '.join(missing)}, which {folder / hub.RECORD} does not list as "
+                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}, which {folder / hub.RECORD} does not list as "
                 "downloaded."
             )
         print(f"{folder}: complete, as {hub.RECORD} says")
