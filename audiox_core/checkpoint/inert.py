@@ -104,7 +104,10 @@ def _call(function: object, arguments: tuple[object, ...]) -> object:
     return function() if isinstance(function, type) and issubclass(function, StandIn) else StandIn()
 
 
-class _Unpickler(pickle._Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler  # its stack is in no stub
+
+
+class _Unpickler(_PythonUnpickler):
     """Python's own unpickler, with every operation that calls or changes an object replaced.
 
     The one written in C has no such table of operations.
@@ -171,7 +174,7 @@ class _Unpickler(pickle._Unpickler):
             self.stack[-1].update({key: value for key, value in pairs if isinstance(key, str | int)})
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
-        **pickle._Unpickler.dispatch,
+        **_PythonUnpickler.dispatch,
         pickle.REDUCE[0]: load_reduce,
         pickle.NEWOBJ[0]: load_reduce,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,

@@ -81,8 +81,8 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> list[
         ]
         if unrecorded:
             raise AudioXError(
-                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}, which {folder / hub.RECORD} does not list as "
-                "downloaded."
+                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}: {folder / hub.RECORD} does not list them "
+                "as downloaded."
             )
         print(f"{folder}: complete, as {hub.RECORD} says")
         return []
