@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-LONGEST_NAME = 120
+LONGEST_NAME = 240
 """Characters of a name that are shown; names in damaged files can have any length."""
 
 

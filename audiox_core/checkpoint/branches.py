@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import AudioXError
 from ..release.components import NETWORK
-from .key_mapping import is_released, native_name
+from .key_mapping import is_released, is_unmistakable, native_name
 
 _WRAPPED = re.compile(r"(?:_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What compiling and distributed training put into names, anywhere."""
@@ -71,12 +71,14 @@ def find_branches(names: Iterable[str], *, ema: bool = False) -> Branches:
 def _split(name: str) -> tuple[str, str] | None:
     """(prefix, released name) of a name, None if no end of it is a released name."""
     plain = _WRAPPED.sub("", name)
+    if is_released(plain):
+        return "", plain
     starts = [0, *(match.end() for match in re.finditer(r"\.", plain))][: MAX_PREFIX + 1]
     for start in starts:
-        if is_released(plain[start:]):
+        if is_unmistakable(plain[start:]):
             return plain[:start], plain[start:]
     for start in starts:  # an average is of what the model's wrapper holds, so one `model.` is missing
-        if plain.startswith("model.", start) and is_released(f"model.{plain[start:]}"):
+        if plain.startswith("model.", start) and is_unmistakable(f"model.{plain[start:]}"):
             return plain[:start], f"model.{plain[start:]}"
     return None
 

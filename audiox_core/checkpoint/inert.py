@@ -57,7 +57,7 @@ def _view(
 ) -> torch.Tensor:
     if len(size) != len(stride) or min((offset, *size, *stride)) < 0:
         raise pickle.UnpicklingError("a tensor with an impossible shape")
-    bytes_ = storage.untyped()
+    bytes_ = storage._untyped_storage  # `untyped()` warns that this class will go
     end = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if all(size) and end * dtype.itemsize > bytes_.nbytes():
         raise pickle.UnpicklingError("a tensor larger than its storage")
@@ -104,16 +104,14 @@ def _call(function: object, arguments: tuple[object, ...]) -> object:
     return function() if isinstance(function, type) and issubclass(function, StandIn) else StandIn()
 
 
-class _Unpickler(pickle._Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler  # its stack is in no stub
+
+
+class _Unpickler(_PythonUnpickler):
     """Python's own unpickler, with every operation that calls or changes an object replaced.
 
     The one written in C has no such table of operations.
     """
-
-    stack: list[Any]  # these four are of the base class, whose types are not published
-    append: Callable[[Any], None]
-    readline: Callable[[], bytes]
-    pop_mark: Callable[[], list[Any]]
 
     left_out: dict[str, type[StandIn]]
 
@@ -175,8 +173,8 @@ class _Unpickler(pickle._Unpickler):
             pairs = zip(items[::2], items[1::2], strict=True)
             self.stack[-1].update({key: value for key, value in pairs if isinstance(key, str | int)})
 
-    dispatch: ClassVar[dict[int, Any]] = {
-        **cast("dict[int, Any]", pickle._Unpickler.dispatch),
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **_PythonUnpickler.dispatch,
         pickle.REDUCE[0]: load_reduce,
         pickle.NEWOBJ[0]: load_reduce,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,

@@ -108,6 +108,8 @@ _DEAD = (  # asked before the rules, some of which would take these names too
     _CLIP + r"(?:vision_model\.)?(?:post_layernorm\..+|embeddings\.position_ids)",
     _CLIP + r"visual_projection\.weight",
     _SYNC + r"patch_embed\..+",
+)
+_DEAD_ELSEWHERE = (
     # other branches in the file that Synchformer's authors published, and the decoder of a complete T5
     r"(?:afeat_extractor|vproj|aproj|transformer)\..+",
     r"decoder\.(?:block|embed_tokens|final_layer_norm)\..+|lm_head\.weight",
@@ -135,13 +137,15 @@ class _Table:
         return cls(tuple(patterns), re.compile("|".join(f"(?:{pattern})" for pattern in dead)))
 
 
-_MMDIT_TABLE = _Table.compiled(COMMON_RULES + MMDIT_RULES, _DEAD + _DEAD_IN_MMDIT)
-_DIT_TABLE = _Table.compiled(COMMON_RULES + DIT_RULES, _DEAD)
+_MMDIT_TABLE = _Table.compiled(COMMON_RULES + MMDIT_RULES, _DEAD + _DEAD_ELSEWHERE + _DEAD_IN_MMDIT)
+_DIT_TABLE = _Table.compiled(COMMON_RULES + DIT_RULES, _DEAD + _DEAD_ELSEWHERE)
 
-_RELEASED = re.compile(
-    "|".join(f"(?:{rule[0]})" for rule in COMMON_RULES + MMDIT_RULES + DIT_RULES) + "|" + "|".join(_DEAD)
+_UNMISTAKABLE = re.compile(
+    "|".join([*(f"(?:{rule[0]})" for rule in COMMON_RULES + MMDIT_RULES + DIT_RULES), *_DEAD]),
 )
-"""Any released name, so that names are told apart quickly."""
+"""Any released name but the dead ones with common beginnings, so that names are told apart quickly."""
+
+_ELSEWHERE = re.compile("|".join(_DEAD_ELSEWHERE))
 
 _WEIGHT_NORM = re.compile(r"(.+\.)(?:weight_([gv])|parametrizations\.weight\.original([01]))")
 
@@ -177,7 +181,12 @@ def has_dit(official_names: Iterable[str]) -> bool:
 
 def is_released(name: str) -> bool:
     """Is a name in some released file, dead or not?"""
-    return _RELEASED.fullmatch(_stem(name)) is not None
+    return is_unmistakable(name) or _ELSEWHERE.fullmatch(name) is not None
+
+
+def is_unmistakable(name: str) -> bool:
+    """Is it a released name that would be recognised behind any prefix? Not so `transformer.…`, which is dead."""
+    return _UNMISTAKABLE.fullmatch(_stem(name)) is not None
 
 
 def _stem(name: str) -> str:

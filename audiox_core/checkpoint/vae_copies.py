@@ -46,7 +46,7 @@ def choose_vae(model: FileContents, separate: FileContents | None, *, alone: boo
     copies = model.copies.get(VAE, {})
     prompt: TensorSources = next((copy for prefix, copy in copies.items() if "audio_prompt" in prefix), {})
     decoding: TensorSources = next((copy for prefix, copy in copies.items() if "audio_prompt" not in prefix), {})
-    used = separate.part(VAE) if separate is not None else prompt | decoding
+    used = separate.part(VAE) if separate is not None else decoding or prompt
     if stored := model.part(PROMPT_ENCODER):
         return used, VAECopies(stored, stored=True)
     return used, VAECopies(prompt) if any(used.get(name) != source for name, source in prompt.items()) else VAECopies()

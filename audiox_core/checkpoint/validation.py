@@ -79,6 +79,8 @@ def find_mismatch(part: str, shapes: Mapping[str, Shape], *, released: bool = Fa
     except KeyError as error:
         return Mismatch(missing=(_whole_name(part, str(error.args[0]), shapes),))
     except SIZE_ERRORS as error:
+        if part == VAE and (lost := tuple(name for name in _released_shapes(part, shapes) if name not in shapes)):
+            return Mismatch(missing=lost)
         if isinstance(error, AudioXError):
             raise
         raise AudioXError("no model has tensors of these shapes.") from error

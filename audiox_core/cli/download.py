@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AudioXError
 from ..release.files import KNOWN_CONTENT, RELEASES, Release, WeightFile, default_folder, gigabytes
-from .progress import MB, Bar
+from .progress import Bar
 
 if TYPE_CHECKING:
     from ..release.download import Progress, Remote
 
+MB = 2**20
 Result = TypeVar("Result")
 
 
@@ -80,7 +81,7 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> list[
         ]
         if unrecorded:
             raise AudioXError(
-                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}, which {folder / hub.RECORD} does not list "
+                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}: {folder / hub.RECORD} does not list them "
                 "as downloaded."
             )
         print(f"{folder}: complete, as {hub.RECORD} says")
@@ -127,12 +128,12 @@ def _taken_from_elsewhere(file: WeightFile, folder: Path) -> bool:
 
 
 def _with_bar(step: Callable[[Remote, Path, Progress], Result], remote: Remote, folder: Path) -> Result:
-    """Do something to a file, with a progress bar unless it is small."""
+    """Do something to a file, with a progress bar in MB if there are any."""
     with Bar() as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             if total >= MB:
-                bar(stage, done, total)
+                bar(stage, done // MB, total // MB)
 
         return step(remote, folder, progress)
 
@@ -151,7 +152,7 @@ def _convert(release: Release, folder: Path, converted: Path) -> None:
             dtype=torch.bfloat16,
             vae_dtype=torch.float32,
             variant=release.variant,
-            progress=bar,
+            progress=lambda done, total: bar("convert", done // MB, total // MB),
         )
     copy = open_checkpoint(converted)
     if copy.variant != release.variant or not set(original.parts) <= set(copy.parts):

@@ -409,7 +409,7 @@ BAD = {
     "web page": (lambda path, files: path.write_text("<!DOCTYPE html>" * 9), "is not a checkpoint"),
     "lfs pointer": (lambda path, files: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
     "truncated zip": (lambda path, files: truncate(path, files["model"], 0.7), "truncated"),
-    "truncated old pickle": (lambda path, files: truncate(path, files["old"], 0.7), "get the file again"),
+    "truncated old pickle": (lambda path, files: truncate(path, files["old"], 0.7), "again: it is damaged"),
     "truncated safetensors": (lambda path, files: truncate(path, files["safetensors"], 0.7), "truncated"),
     "truncated header": (lambda path, files: truncate(path, files["safetensors"], 0.001), "truncated"),
     "bad header": (lambda path, files: path.write_bytes(struct.pack("<Q", 9) + b"{nonsense"), "safetensors header"),
@@ -477,7 +477,7 @@ EDITS = {
     "wrong rank": (changed(f"{LAYER}1.ffn.w1.weight", torch.zeros(96, 48)), ["layers.1.ffn.w1.weight [96, 48]"]),
     "scalar": (changed("model.model.transformer.project_in.weight", torch.zeros(())), ["project_in.weight []"]),
     "half weight norm": (
-        without(*(f"{prefix}decoder.layers.0.weight_g" for prefix in ("pretransform.model.", VAE_COPY))),
+        without("pretransform.model.decoder.layers.0.weight_g"),
         ["decoder.layers.0.weight_g"],
     ),
     "impossible width": (changed("maf_block.unified_experts", torch.zeros(191, 64)), ["191 experts"]),

@@ -475,11 +475,8 @@ def test_a_flat_folder_of_safetensors_opens(tmp_path, family_dirs):
 
 
 def test_foreign_objects_are_named_and_their_tensors_load(tmp_path):
-    content = {
-        "a": torch.arange(4.0),
-        "b": torch.nn.Parameter(torch.ones(2)),
-        "c": torch.zeros(3).to(torch.float8_e5m2),
-    }
+    bf16 = torch.arange(3, dtype=torch.bfloat16)
+    content = {"a": torch.arange(4.0), "b": torch.nn.Parameter(torch.ones(2)), "c": bf16}
     foreign = {"hyper": argparse.Namespace(x=1), "best": np.float32(2), "path": PosixPath("x"), "d": defaultdict(dict)}
     for zipped in (True, False):
         path = tmp_path / "x.ckpt"
@@ -490,6 +487,14 @@ def test_foreign_objects_are_named_and_their_tensors_load(tmp_path):
         assert all(opened.read(name).float().equal(tensor.float()) for name, tensor in content.items())
         assert "argparse.Namespace" in file.left_out
         assert any("numpy" in name for name in file.left_out) and any("Path" in name for name in file.left_out)
+
+
+def test_types_without_a_storage_of_their_own_are_rebuilt(tmp_path):
+    content = {"a": torch.arange(4.0).to(torch.float8_e5m2), "b": torch.tensor([[0, 1, 2], [3, 4, 5]], dtype=torch.uint16)[1]}
+    torch.save({"state_dict": content, "hyper": argparse.Namespace(x=1)}, tmp_path / "x.ckpt")
+    opened = TensorFile(tmp_path / "x.ckpt").open()
+    assert opened.read("a").float().tolist() == [0, 1, 2, 3]
+    assert opened.read("b").tolist() == [3, 4, 5]
 
 
 def test_the_wrong_kinds_of_archives_are_refused(tmp_path):

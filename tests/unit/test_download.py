@@ -219,12 +219,13 @@ def test_what_the_pinned_revision_lacks_comes_from_main(hub, tmp_path):
 
 
 def test_what_the_hub_lacks_is_named_at_the_end(hub, tmp_path):
+    every = {*expected(hub, "turbo"), "download.json"}
     del hub.files["HKUSTAudio/AudioX-Turbo", SYNC]
     result = download(hub, "turbo", "--to", tmp_path)
     assert result.returncode == 1
     [said] = [line for line in result.stderr.splitlines() if line.startswith("audiox download:")]
     assert SYNC in said and "for videos" in said and said.endswith(".")
-    assert tree(tmp_path / "AudioX-Turbo") == {*expected(hub, "turbo"), "download.json"} - {SYNC}
+    assert tree(tmp_path / "AudioX-Turbo") == every - {SYNC}
 
 
 def test_a_page_of_a_captive_portal_does_not_poison_the_rest(hub, tmp_path):
