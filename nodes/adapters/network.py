@@ -56,6 +56,7 @@ class ComfyNetwork(AudioXNetwork):
     ) -> None:
         super().__init__(sizes, operations, dtype, device, prompt_operations=comfy.ops.manual_cast)
         self.dtype = dtype
+        self.in_channels = sizes.transformer.latent_channels  # RenormCFG asks for it
 
     def forward(  # type: ignore[override]
         self,
@@ -73,7 +74,8 @@ class ComfyNetwork(AudioXNetwork):
         if not wrappers:
             return self.evaluate(x, timestep, prepared, contexts, transformer_options)
         run = comfy.patcher_extension.WrapperExecutor.new_class_executor(self.evaluate, self, wrappers)
-        return run.execute(x, timestep, prepared, contexts, transformer_options)
+        # EasyCache adds to its input, which in float32 is the sampler's own tensor.
+        return run.execute(x.clone(), timestep, prepared, contexts, transformer_options)
 
     def evaluate(
         self,

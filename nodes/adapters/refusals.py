@@ -15,6 +15,7 @@ SETTERS = {
     "attn1_output_patch": "Normalized Attention Guidance, ToMe or HyperTile",
     "dit": "Skip Layer Guidance",
     "input_block_patch": "PatchModelAddDownscale (Kohya Deep Shrink)",
+    "input_block_patch_after_skip": "PatchModelAddDownscale (Kohya Deep Shrink)",
     "output_block_patch": "FreeU",
     "middle_patch": "GLIGEN",
 }

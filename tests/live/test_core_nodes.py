@@ -62,7 +62,7 @@ GUIDANCE = {
     "TemporalScoreRescaling": {"tsr_k": 0.95, "tsr_sigma": 1.0},
 }
 CACHES = {
-    "EasyCache": {"reuse_threshold": 0.5, "start_percent": 0.15, "end_percent": 0.95, "verbose": False},
+    "EasyCache": {"reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95, "verbose": False},
     "LazyCache": {"reuse_threshold": 0.5, "start_percent": 0.15, "end_percent": 0.95, "verbose": False},
 }
 
@@ -92,6 +92,10 @@ CONTEXT = {
     "fuse_method": "pyramid",
     "dim": 2,
     "freenoise": False,
+    "cond_retain_index_list": "",
+    "split_conds_to_windows": False,
+    "latent_retain_index_list": "",
+    "causal_window_fix": True,
 }
 REFUSED = {
     "PerturbedAttentionGuidance": ({"scale": 3.0}, "'attn1'.*Perturbed"),
@@ -128,7 +132,7 @@ REFUSED = {
             "downscale_method": "bicubic",
             "upscale_method": "bicubic",
         },
-        "'input_block_patch'.*Deep Shrink",
+        "'input_block_patch_after_skip'.*Deep Shrink",
     ),
     "ContextWindowsManual": (CONTEXT, "Context Windows.*windows by itself"),
 }
