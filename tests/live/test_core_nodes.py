@@ -162,6 +162,11 @@ def test_nodes_for_u_nets_say_so(lab, class_type):
     assert_refused(lab, patched(class_type, b1=1.1, b2=1.2, s1=0.9, s2=0.2), "patch", "FreeU.*'model_channels'")
 
 
+def test_attention_multiply_finds_nothing_to_multiply(lab, plain):
+    prompt = patched("UNetSelfAttentionMultiply", q=2.0, k=1.0, v=1.0, out=1.0)
+    assert (answer(lab, prompt)[0] - plain).abs().max() == 0
+
+
 # Prompts
 
 
