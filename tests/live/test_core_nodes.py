@@ -53,7 +53,6 @@ def available(lab, class_type: str) -> None:
 GUIDANCE = {
     "CFGZeroStar": {},
     "CFGNorm": {"strength": 1.0},
-    "RescaleCFG": {"multiplier": 0.7},
     "TCFG": {},
     "Mahiro": {},
     "APG": {"eta": 0.5, "norm_threshold": 5.0, "momentum": 0.0},
