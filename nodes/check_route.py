@@ -11,7 +11,6 @@ from pathlib import Path
 import comfy.model_management
 import folder_paths
 from aiohttp import web
-from server import PromptServer
 
 from .folders import FOLDER
 
@@ -28,11 +27,15 @@ _running = asyncio.Lock()
 
 def register_check() -> None:
     """Add the route. ComfyUI's own middleware refuses what other web sites ask for."""
+    from server import PromptServer  # there is none where the pack is imported without one
+
     PromptServer.instance.routes.post(PATH)(answer)
 
 
 async def answer(request: web.Request) -> web.Response:
     """{"text", "report"}; 409 while the server has something to do, 504 when the check takes too long."""
+    from server import PromptServer
+
     if PromptServer.instance.prompt_queue.get_tasks_remaining():
         return _refusal(409, "Wait until the queue is empty: a check beside a running prompt would measure both.")
     if _running.locked():

@@ -75,10 +75,10 @@ def convert(
     remove_leftovers(output.parent)
     needed = sum(entry.bytes for entry in entries) + HEADER_SPACE
     check_free(output, needed, "write it to another disk")
-    two_vaes = any(entry.name.startswith(PREFIXES[PROMPT_ENCODER]) for entry in entries)
-    version = TWO_VAES_VERSION if two_vaes else FORMAT_VERSION
+    prompt_encoder = _prompt_encoder(checkpoint, vae_dtype, progress) if VAE in parts else []
+    version = TWO_VAES_VERSION if prompt_encoder else FORMAT_VERSION
     metadata = _metadata(checkpoint, dtype, vae_dtype, version, progress)
-    write_safetensors(output, [*entries, *_computed(checkpoint, parts)], metadata, progress)
+    write_safetensors(output, [*entries, *prompt_encoder, *_computed(checkpoint, parts)], metadata, progress)
     return checkpoint
 
 
@@ -104,11 +104,19 @@ def _entries(
     for part in parts:
         for name, source, final in checkpoint.final_dtypes(part, vae_dtype if part == VAE else dtype):
             entries.append(_converted(reader, PREFIXES[part] + name, source, final))
-    if VAE in parts:
-        for name, source in checkpoint.prompt_encoder.items():
-            final = vae_dtype or source.dtype
-            entries.append(_converted(reader, PREFIXES[PROMPT_ENCODER] + name, source, final))
     return entries
+
+
+def _prompt_encoder(checkpoint: Checkpoint, vae_dtype: torch.dtype | None, progress: Progress) -> list[Entry]:
+    """The encoder for audio prompts, if it is another one than the VAE's, which takes reading both to know."""
+    copies = 2 * sum(source.stored_bytes for source in checkpoint.vae_copies.prompt.values())
+    if copies:
+        progress("compare", 0, copies)
+    reader, prompt = TensorReader(), checkpoint.prompt_encoder
+    if copies:
+        progress("compare", copies, copies)
+    prefix = PREFIXES[PROMPT_ENCODER]
+    return [_converted(reader, prefix + name, source, vae_dtype or source.dtype) for name, source in prompt.items()]
 
 
 def _computed(checkpoint: Checkpoint, parts: list[str]) -> list[Entry]:

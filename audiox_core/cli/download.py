@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import AudioXError
 from ..release.files import KNOWN_CONTENT, RELEASES, Release, WeightFile, default_folder, gigabytes
-from .progress import Bar
+from .progress import MB, Bar
 
 if TYPE_CHECKING:
     from ..release.download import Progress, Remote
 
-MB = 2**20
 Result = TypeVar("Result")
 
 
@@ -81,7 +80,7 @@ def _fetch(release: Release, folder: Path, options: argparse.Namespace) -> list[
         ]
         if unrecorded:
             raise AudioXError(
-                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}: {folder / hub.RECORD} does not list them "
+                f"Unset HF_HUB_OFFLINE to download {', '.join(unrecorded)}, which {folder / hub.RECORD} does not list "
                 "as downloaded."
             )
         print(f"{folder}: complete, as {hub.RECORD} says")
@@ -128,12 +127,12 @@ def _taken_from_elsewhere(file: WeightFile, folder: Path) -> bool:
 
 
 def _with_bar(step: Callable[[Remote, Path, Progress], Result], remote: Remote, folder: Path) -> Result:
-    """Do something to a file, with a progress bar in MB if there are any."""
+    """Do something to a file, with a progress bar unless it is small."""
     with Bar() as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             if total >= MB:
-                bar(stage, done // MB, total // MB)
+                bar(stage, done, total)
 
         return step(remote, folder, progress)
 
@@ -152,7 +151,7 @@ def _convert(release: Release, folder: Path, converted: Path) -> None:
             dtype=torch.bfloat16,
             vae_dtype=torch.float32,
             variant=release.variant,
-            progress=lambda done, total: bar("convert", done // MB, total // MB),
+            progress=bar,
         )
     copy = open_checkpoint(converted)
     if copy.variant != release.variant or not set(original.parts) <= set(copy.parts):

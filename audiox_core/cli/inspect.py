@@ -75,7 +75,7 @@ def table(description: dict[str, Any]) -> str:
         lines.append("")
     for part in missing:
         how = checkpoint["absent"][part]
-        lines.append(f"Missing: {COMPONENT_TITLES[part]}; without it {USES[part]}. To add it, {how}.")
+        lines.append(f"Missing: {COMPONENT_TITLES[part]}; without it {USES[part]}. {how}.")
     return "\n".join([*lines, *_notes(description)])
 
 

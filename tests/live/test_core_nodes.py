@@ -53,7 +53,6 @@ def available(lab, class_type: str) -> None:
 GUIDANCE = {
     "CFGZeroStar": {},
     "CFGNorm": {"strength": 1.0},
-    "RescaleCFG": {"multiplier": 0.7},
     "TCFG": {},
     "Mahiro": {},
     "APG": {"eta": 0.5, "norm_threshold": 5.0, "momentum": 0.0},
@@ -160,6 +159,11 @@ def test_it_is_refused_with_the_reason(lab, class_type):
 @pytest.mark.parametrize("class_type", ["FreeU", "FreeU_V2"])
 def test_nodes_for_u_nets_say_so(lab, class_type):
     assert_refused(lab, patched(class_type, b1=1.1, b2=1.2, s1=0.9, s2=0.2), "patch", "FreeU.*'model_channels'")
+
+
+def test_attention_multiply_finds_nothing_to_multiply(lab, plain):
+    prompt = patched("UNetSelfAttentionMultiply", q=2.0, k=1.0, v=1.0, out=1.0)
+    assert (answer(lab, prompt)[0] - plain).abs().max() == 0
 
 
 # Prompts

@@ -39,10 +39,10 @@ def test_files_are_reused_removed_and_written_again(lab):
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ({"offset": "nan"}, "offset is nan"),
-        ({"gain_db": "nan"}, "gain is nan"),
-        ({"start": "nan"}, "start time is nan"),
-        ({"duration": "nan"}, "duration is nan"),
+        ({"offset": "nan"}, "offset to a number: it is nan"),
+        ({"gain_db": "nan"}, "gain_db to a number: it is nan"),
+        ({"start": "nan"}, "start to a number: it is nan"),
+        ({"duration": "nan"}, "duration to a number: it is nan"),
         ({"duration": 1e-9}, "duration is 1e-09"),
     ],
 )

@@ -386,7 +386,8 @@ def test_the_worst_result_decides(result, code, verdict):
 def test_reports_hold_no_folders_of_the_user(tmp_path):
     models = tmp_path / "My Models" / "audiox"
     names = Names.of({"models/audiox": models})
-    text = f"{models}/turbo/a.ckpt, '{Path.home()}/x.wav' and /mnt/big/deep/b.ckpt differ; C:\\Users\\eve\\c.ckpt too"
+    windows = "\\".join(("C:", "Users", "eve", "c.ckpt"))
+    text = f"{models}/turbo/a.ckpt, '{Path.home()}/x.wav' and /mnt/big/deep/b.ckpt differ; {windows} too"
     assert names.without_folders(text) == "models/audiox/turbo/a.ckpt, '~/x.wav' and …/b.ckpt differ; …/c.ckpt too"
     result = names.clean(problem("a", "b", f"see {models}", path=models / "a", listed=[str(models)]))
     assert (result.advice, result.values) == (

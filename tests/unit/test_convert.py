@@ -339,7 +339,7 @@ def test_inspect_says_what_is_missing_and_how_to_add_it(tmp_path, small_model_di
     shutil.rmtree(folder / "t5-base")
     assert main(["inspect", str(folder)]) == 0
     [t5, tokenizer] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Missing: ")]
-    assert t5.startswith("Missing: T5 text encoder; without it no text can be used. To add it, put t5-base")
+    assert t5.startswith("Missing: T5 text encoder; without it no text can be used. Put t5-base")
     assert "tokenizer" in tokenizer
 
 

@@ -17,8 +17,10 @@ pytestmark = [
 
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
 from audiox_core import cli, pipeline
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs without it
 
 stage, signal_number = sys.argv.pop(1), int(sys.argv.pop(1))
 place = os if stage == "replace" else pipeline.AudioX
