@@ -120,7 +120,8 @@ class _Unpickler(_PythonUnpickler):
             return _CALLABLE[module, name]
         if (module, name) == ("torch.storage", "UntypedStorage"):
             return torch.UntypedStorage  # only compared with; `_call` doesn't call it
-        if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
+        # not `getattr`, which would import some of torch's modules
+        if module == "torch" and isinstance(dtype := vars(torch).get(name), torch.dtype):
             return dtype
         return self.left_out.setdefault(f"{module}.{name}", type("StandIn", (StandIn,), {}))
 
