@@ -217,7 +217,7 @@ def test_prompts_must_cover_the_sound():
     Prompt(audio=torch.ones(1, 64, 215)).check_fits(3, False, SIZES)
     with pytest.raises(AudioXError, match="The audio prompt was encoded for 17"):
         Prompt(audio=torch.ones(1, 64, 430)).check_fits(3, False, SIZES)
-    with pytest.raises(AudioXError, match="A loop has no place"):
+    with pytest.raises(AudioXError, match="switch the loop off: a loop"):
         video.check_fits(1, True, SIZES)
 
 
