@@ -19,6 +19,19 @@ _SECONDARY = frozenset({"ema", "teacher", "fake", "discriminator", "critic"})
 _BESIDE = ("", "module.", "model.", "student.", "student.model.", "student.module.", "module.student.")
 """Prefixes under which a component may be that the model's own prefix lacks."""
 
+_BEGINNINGS = (
+    "model.",
+    "maf_block.",
+    "conditioner.",
+    "pretransform.",
+    "autoencoder.",
+    "vfeat_extractor.",
+    "encoder.",
+    "decoder.",
+    "shared.",
+)
+"""How released names begin, so that others are told apart quickly."""
+
 MAX_PREFIX = 6
 """How many names of modules a prefix may consist of."""
 
@@ -74,6 +87,7 @@ def _split(name: str) -> tuple[str, str] | None:
     if is_released(plain):
         return "", plain
     starts = [0, *(match.end() for match in re.finditer(r"\.", plain))][: MAX_PREFIX + 1]
+    starts = [start for start in starts if plain.startswith(_BEGINNINGS, start)]
     for start in starts:
         if is_unmistakable(plain[start:]):
             return plain[:start], plain[start:]

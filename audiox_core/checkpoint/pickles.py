@@ -34,7 +34,7 @@ WRAPPERS = (
 MAX_WRAPPERS = 4
 """How deep tensors may be wrapped."""
 
-MAX_TENSORS = 50_000
+MAX_TENSORS = 20_000
 """More than any checkpoint of these models has, with every copy and counter of its training."""
 
 MAX_INDEX_BYTES = 32_000_000
