@@ -82,7 +82,7 @@ def _is_running(process: int) -> bool:
 
 @functools.cache
 def _host() -> str:
-    """This machine, or container with processes of its own, in eight letters."""
+    """Names this machine, or this container, in eight letters."""
     processes = Path("/proc/self/ns/pid")
     space = os.readlink(processes) if processes.is_symlink() else ""
     return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]

@@ -1,5 +1,5 @@
-"""ComfyUI's encoder classes against the core's, inside one process; prints JSON. A process of its own: `comfy`
-has to be told about the CPU before anything imports it.
+"""ComfyUI's encoder classes against the core's, inside one process; prints JSON. Run it as a separate
+process: `comfy` has to be told about the CPU before anything imports it.
 
     python -m devtools.comfy_checks COMFYUI PACK MODEL
 
@@ -18,7 +18,7 @@ import torch
 
 
 def import_pack(pack: Path):
-    """The pack under a name of its own, as ComfyUI imports it."""
+    """The pack under a separate name, as ComfyUI imports it."""
     spec = importlib.util.spec_from_file_location("pack", pack / "__init__.py", submodule_search_locations=[str(pack)])
     module = importlib.util.module_from_spec(spec)
     sys.modules["pack"] = module

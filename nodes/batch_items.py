@@ -146,7 +146,7 @@ def _candidates(latent: dict) -> list[tuple[BatchItem, ...]]:
 
 
 def mask_of(latent: dict, items: Sequence[BatchItem]) -> Tensor | None:
-    """The noise mask to sample with: that of the items, unless another node has set one of its own.
+    """The noise mask to sample with: the items' mask, unless another node has set one.
 
     AudioXError for a mask of an image.
     """

@@ -1,4 +1,4 @@
-"""POST /audiox/check: runs `audiox check` on the server, in a process of its own, and answers with its report."""
+"""POST /audiox/check: runs `audiox check` on the server, in a separate process, and answers with the report."""
 
 from __future__ import annotations
 

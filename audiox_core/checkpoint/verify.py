@@ -12,12 +12,12 @@ import torch
 
 from ..errors import AudioXError
 from ..progress import Counter, Progress, Report, no_progress
-from ..release.files import RELEASES
+from ..release.files import KNOWN_CONTENT, RELEASES
 from .convert import recorded_sha256, sha256
 from .reader import TensorFile
 
 RELEASED = {
-    950_058_171: "8aff082f2df5c3bc52759db0c865c7ee772ae6400b860d1b7e90413f2defb67c",  # Synchformer
+    **{size: checksum.removeprefix("sha256:") for size, checksum in KNOWN_CONTENT.values()},
     **{file.size: file.sha256 for release in RELEASES.values() for file in release.files if file.sha256},
 }
 """Exact sizes of released files -> SHA-256."""
@@ -61,8 +61,8 @@ class Verified:
 def verify(paths: Iterable[Path], progress: Progress = no_progress) -> list[Verified]:
     """Read files in full. Where the checksum is the expected one, that is all; else their contents are looked at.
 
-    A pickle's archive has checksums of its own; and weights that are not finite, or zero over a long stretch, are a
-    sign of damage. The stages of progress are "hash" and "verify".
+    A pickle's archive carries checksums, which are compared; weights that are not finite, or zero over a long stretch,
+    are a sign of damage. The stages of progress are "hash" and "verify".
     """
     return [_verify(path, progress) for path in paths]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..release.components import CLIP_VISION, COMPONENT_TITLES, COMPONENTS, SYNCHFORMER, T5, TOKENIZER, VAE
 from ..release.files import gigabytes
 from ..release.variants import VARIANTS
+from ..wording import first_few
 from .progress import Bar
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _notes(description: dict[str, Any]) -> list[str]:
         if file["path"] not in used:
             notes.append(f"Not used: {file['path']} ({gigabytes(file['bytes'])}){_problem(file)}")
         elif file.get("unknown"):
-            notes.append(f"{file['path']} also holds {_some(file['unknown'])}, which no released file does.")
+            notes.append(f"{file['path']} also holds {first_few(file['unknown'])}, which no released file does.")
     licences: dict[str, list[str]] = {}
     for file in checkpoint["files"]:
         name, metadata = Path(file["path"]).name, file["metadata"]
@@ -122,7 +123,7 @@ def _file_lines(file: dict[str, Any]) -> list[str]:
     if "problem" in file:
         return [f"  {file['path']} ({gigabytes(file['bytes'])}){_problem(file)}"]
     titles = [COMPONENT_TITLES[part] for part in COMPONENTS if any(key.split(" ")[0] == part for key in file["parts"])]
-    holds = " and ".join(titles) if titles else file["another_model"] or _some(file["unknown"])
+    holds = " and ".join(titles) if titles else file["another_model"] or first_few(file["unknown"])
     return [f"  {file['path']} ({gigabytes(file['bytes'])}): {file['tensors']} tensors, {holds}"]
 
 
@@ -137,8 +138,3 @@ def _verified_lines(file: Verified) -> list[str]:
 
 def _problem(file: dict[str, Any]) -> str:
     return f": {file['problem']}" if "problem" in file else ""
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -152,7 +152,7 @@ def _known(streams: Sequence[AnyStream], contents: str, source: Source) -> AnySt
 def time_base(timed: Stream | Frame) -> Fraction:
     """Seconds of one tick of the timestamps; whatever was read from a file has it."""
     assert timed.time_base is not None
-    return Fraction(timed.time_base.numerator, timed.time_base.denominator)  # PyAV 19 has a type of its own
+    return Fraction(timed.time_base.numerator, timed.time_base.denominator)  # PyAV 19 gives its own type
 
 
 def time_origin(stream: Stream) -> Fraction:

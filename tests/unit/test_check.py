@@ -1,5 +1,6 @@
 """`audiox check`: broken installations are named rightly, and so is what works."""
 
+import argparse
 import json
 import os
 import re
@@ -20,8 +21,8 @@ from audiox_core.check.files import check_files
 from audiox_core.check.json_report import report_json
 from audiox_core.check.privacy import Names
 from audiox_core.check.result import Report, Section, State, ok, problem, skipped, stop, warning
-from audiox_core.check.text import report_text
 from audiox_core.check.versions import OLDEST, can_run, check_versions
+from audiox_core.cli import check as cli_check
 from audiox_core.demo import FOLDER as DEMO
 from audiox_core.demo import demo_path
 from devtools.paths import ROOT
@@ -347,8 +348,14 @@ REPORT = Report(
 )
 
 
-def test_the_text_has_a_line_for_each_result_and_one_of_verdict():
-    assert report_text(REPORT).splitlines() == [
+def test_the_text_has_a_line_for_each_result_and_one_of_verdict(monkeypatch, capsys):
+    found = [(section.title, result) for section in REPORT.sections for result in section.results]
+    monkeypatch.setattr(cli_check, "check", lambda options: iter(found))
+    parser = argparse.ArgumentParser()
+    cli_check.add_arguments(parser)
+
+    assert cli_check.run(parser.parse_args([])) == REPORT.exit_code
+    assert capsys.readouterr().out.splitlines() == [
         "One",
         "  ok       a: fine",
         "  warning  b: odd",
